@@ -1,0 +1,45 @@
+// Every bound has a name, here, related to the others. Sizes of memory that come from outside are
+// checked against these before anything is allocated.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace conclave {
+
+// The cluster.
+inline constexpr int kSlotsMax = 128;        // workers that can be members at once
+inline constexpr int kReplicasMax = 4;       // owners of one (layer, expert)
+inline constexpr int kPlansAheadMax = 2;     // plans sent whose result has not returned
+
+// The model.
+inline constexpr int kLayersMax = 256;
+inline constexpr int kExpertsMax = 512;
+inline constexpr int kTopkMax = 16;
+inline constexpr int kHiddenMax = 16384;
+inline constexpr int kHeadDimMax = 512;
+inline constexpr int kHeadsMax = 512;
+inline constexpr int kFfnWidthMax = 65536;
+inline constexpr int kVocabMax = 1 << 20;
+inline constexpr int kContextMax = 1 << 20;  // positions of one sequence
+
+// A step.
+inline constexpr int kRowsPerStepMax = 4096;  // over all workers; the planner's budgets stay below
+inline constexpr int kKvBlockTokens = 32;     // positions in one KV block, counted from position 0
+
+// A request.
+inline constexpr int kStopIdsMax = 64;
+inline constexpr int kStopStringsMax = 16;
+inline constexpr int kStopStringBytesMax = 256;
+inline constexpr int kLogprobsMax = 32;     // alternatives reported per position
+inline constexpr int kLogitBiasMax = 1024;
+inline constexpr int kRequestIdBytesMax = 128;
+inline constexpr std::size_t kRequestBytesMax = std::size_t{8} << 20;   // one gRPC request message
+inline constexpr std::size_t kControlBytesMax = std::size_t{64} << 20;  // one coordinator-worker message
+
+static_assert(kTopkMax <= kExpertsMax);
+static_assert(kExpertsMax <= UINT16_MAX, "an expert id travels as 16 bits");
+static_assert(kSlotsMax <= INT8_MAX + 1, "a slot fits a signed byte's positive range");
+static_assert(std::int64_t{kRowsPerStepMax} * kTopkMax <= INT32_MAX, "row slots fit 32 bits");
+
+}  // namespace conclave

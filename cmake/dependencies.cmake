@@ -1,0 +1,17 @@
+# Debian 12's packages as imported targets. Nothing is downloaded here.
+find_package(Threads REQUIRED)
+find_package(absl REQUIRED)
+find_package(Protobuf REQUIRED)
+find_package(gRPC CONFIG REQUIRED)
+find_package(prometheus-cpp CONFIG REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(GTest REQUIRED)
+find_package(benchmark REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
+pkg_check_modules(UCX IMPORTED_TARGET ucx)
+
+option(CONCLAVE_UCX "UCX exchange back-end" ${UCX_FOUND})
+message(STATUS "exchange back-end ucx: ${CONCLAVE_UCX}")

@@ -1,0 +1,40 @@
+# conclave_library(NAME SOURCES a.cc ... LINKS targets...)
+#   A folder's static library, `conclave_NAME`. LINKS is the layer table in executable form: tidy
+#   compares it with what the files include.
+function(conclave_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  if(ARG_SOURCES)
+    add_library(conclave_${name} STATIC ${ARG_SOURCES})
+    target_include_directories(conclave_${name} PUBLIC ${CMAKE_SOURCE_DIR})
+    target_compile_options(conclave_${name} PRIVATE ${CONCLAVE_WARNINGS})
+    target_link_libraries(conclave_${name} PUBLIC ${ARG_LINKS})
+  else()
+    add_library(conclave_${name} INTERFACE)
+    target_include_directories(conclave_${name} INTERFACE ${CMAKE_SOURCE_DIR})
+    target_link_libraries(conclave_${name} INTERFACE ${ARG_LINKS})
+  endif()
+endfunction()
+
+# conclave_program(NAME SOURCES ... LINKS ...): an executable in build/bin/.
+function(conclave_program name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_compile_options(${name} PRIVATE ${CONCLAVE_WARNINGS})
+  target_link_libraries(${name} PRIVATE ${ARG_LINKS})
+endfunction()
+
+# conclave_test(NAME SOURCES ... LINKS ... [LABELS ...] [TIMEOUT seconds]): a GoogleTest program, one ctest entry.
+function(conclave_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LINKS;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_compile_options(${name} PRIVATE ${CONCLAVE_WARNINGS})
+  target_compile_definitions(${name} PRIVATE CONCLAVE_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                             CONCLAVE_BIN_DIR="${CMAKE_BINARY_DIR}/bin")
+  target_link_libraries(${name} PRIVATE ${ARG_LINKS} GTest::gtest GTest::gmock GTest::gtest_main)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+endfunction()
