@@ -8,8 +8,8 @@
 
 namespace conclave {
 
-// 64-bit hash of bytes (our own: four lanes of multiply-xorshift over 32-byte blocks, so that large buffers
-// run at memory speed; the tail and the length are folded last).
+// 64-bit hash of bytes (our own: four lanes of multiply-xorshift over 32-byte blocks, so that large
+// buffers run at memory speed; the tail and the length are folded last).
 std::uint64_t HashBytes(std::span<const std::byte> bytes, std::uint64_t seed = 0);
 std::uint64_t HashBytes(std::string_view text, std::uint64_t seed = 0);
 

@@ -8,9 +8,9 @@
 namespace conclave {
 
 // The cluster.
-inline constexpr int kSlotsMax = 128;        // workers that can be members at once
-inline constexpr int kReplicasMax = 4;       // owners of one (layer, expert)
-inline constexpr int kPlansAheadMax = 2;     // plans sent whose result has not returned
+inline constexpr int kSlotsMax = 128;     // workers that can be members at once
+inline constexpr int kReplicasMax = 4;    // owners of one (layer, expert)
+inline constexpr int kPlansAheadMax = 2;  // plans sent whose result has not returned
 
 // The model.
 inline constexpr int kLayersMax = 256;
@@ -31,11 +31,12 @@ inline constexpr int kKvBlockTokens = 32;     // positions in one KV block, coun
 inline constexpr int kStopIdsMax = 64;
 inline constexpr int kStopStringsMax = 16;
 inline constexpr int kStopStringBytesMax = 256;
-inline constexpr int kLogprobsMax = 32;     // alternatives reported per position
+inline constexpr int kLogprobsMax = 32;  // alternatives reported per position
 inline constexpr int kLogitBiasMax = 1024;
 inline constexpr int kRequestIdBytesMax = 128;
-inline constexpr std::size_t kRequestBytesMax = std::size_t{8} << 20;   // one gRPC request message
-inline constexpr std::size_t kControlBytesMax = std::size_t{64} << 20;  // one coordinator-worker message
+inline constexpr std::size_t kRequestBytesMax = std::size_t{8} << 20;  // one gRPC request message
+inline constexpr std::size_t kControlBytesMax = std::size_t{64}
+                                                << 20;  // one coordinator-worker message
 
 static_assert(kTopkMax <= kExpertsMax);
 static_assert(kExpertsMax <= UINT16_MAX, "an expert id travels as 16 bits");

@@ -7,15 +7,19 @@
 namespace conclave {
 namespace {
 
-constexpr double kLn2High = 0x1.62e42fefa0000p-1;  // ln 2 in two parts: n * high is exact for |n| < 2^11
+constexpr double kLn2High =
+    0x1.62e42fefa0000p-1;  // ln 2 in two parts: n * high is exact for |n| < 2^11
 constexpr double kLn2Low = 0x1.cf79abc9e3b3ap-40;
 constexpr double kLog2E = 0x1.71547652b82fep0;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // 2^n for n in [-1022, 1023].
-double PowerOfTwo(int n) { return std::bit_cast<double>(static_cast<std::uint64_t>(n + 1023) << 52); }
+double PowerOfTwo(int n) {
+  return std::bit_cast<double>(static_cast<std::uint64_t>(n + 1023) << 52);
+}
 
-// Nearest integer, ties to even, for |x| < 2^51: the mantissa has no room for a fraction after the addition.
+// Nearest integer, ties to even, for |x| < 2^51: the mantissa has no room for a fraction after the
+// addition.
 double RoundToInteger(double x) {
   constexpr double kMagic = 0x1.8p52;
   return (x + kMagic) - kMagic;
@@ -31,9 +35,17 @@ double Exp(double x) {
   const double r = (x - n * kLn2High) - n * kLn2Low;  // |r| <= 0.3466
   // Taylor to r^13: the first omitted term is below 5e-18.
   double p = 1.0 / 6227020800.0;
-  constexpr double kInverseFactorials[] = {1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0, 1.0 / 362880.0,
-                                           1.0 / 40320.0,     1.0 / 5040.0,     1.0 / 720.0,     1.0 / 120.0,
-                                           1.0 / 24.0,        1.0 / 6.0,        0.5};
+  constexpr double kInverseFactorials[] = {1.0 / 479001600.0,
+                                           1.0 / 39916800.0,
+                                           1.0 / 3628800.0,
+                                           1.0 / 362880.0,
+                                           1.0 / 40320.0,
+                                           1.0 / 5040.0,
+                                           1.0 / 720.0,
+                                           1.0 / 120.0,
+                                           1.0 / 24.0,
+                                           1.0 / 6.0,
+                                           0.5};
   for (const double c : kInverseFactorials) p = p * r + c;
   const double value = 1.0 + (r + r * r * p);
   const int exponent = static_cast<int>(n);
@@ -69,7 +81,8 @@ double Log(double x) {
   const double s = (m - 1.0) / (m + 1.0);
   const double z = s * s;
   double p = 1.0 / 21.0;
-  constexpr double kOdd[] = {1.0 / 19, 1.0 / 17, 1.0 / 15, 1.0 / 13, 1.0 / 11, 1.0 / 9, 1.0 / 7, 1.0 / 5, 1.0 / 3};
+  constexpr double kOdd[] = {1.0 / 19, 1.0 / 17, 1.0 / 15, 1.0 / 13, 1.0 / 11,
+                             1.0 / 9,  1.0 / 7,  1.0 / 5,  1.0 / 3};
   for (const double c : kOdd) p = p * z + c;
   const double log_m = 2.0 * s + 2.0 * s * z * p;
   const auto e = static_cast<double>(exponent);
@@ -77,7 +90,8 @@ double Log(double x) {
 }
 
 SinCos SinCosOf(double angle) {
-  // Reduce to [-pi/4, pi/4] with pi/2 in three parts (Cody and Waite): exact products for quotients below 2^24.
+  // Reduce to [-pi/4, pi/4] with pi/2 in three parts (Cody and Waite): exact products for quotients
+  // below 2^24.
   constexpr double kTwoOverPi = 0x1.45f306dc9c883p-1;
   constexpr double kPart1 = 0x1.921fb40000000p0;  // 25 significant bits each
   constexpr double kPart2 = 0x1.4442d00000000p-24;
@@ -91,15 +105,24 @@ SinCos SinCosOf(double angle) {
   for (const double c : kSin) s = s * z + c;
   const double sine = r + r * z * s;
   double t = 1.0 / 20922789888000.0;
-  constexpr double kCos[] = {-1.0 / 87178291200.0, 1.0 / 479001600.0, -1.0 / 3628800.0, 1.0 / 40320.0,
-                             -1.0 / 720.0,         1.0 / 24.0,        -0.5};
+  constexpr double kCos[] = {-1.0 / 87178291200.0,
+                             1.0 / 479001600.0,
+                             -1.0 / 3628800.0,
+                             1.0 / 40320.0,
+                             -1.0 / 720.0,
+                             1.0 / 24.0,
+                             -0.5};
   for (const double c : kCos) t = t * z + c;
   const double cosine = 1.0 + z * t;
   switch (static_cast<std::int64_t>(q) & 3) {
-    case 0: return {sine, cosine};
-    case 1: return {cosine, -sine};
-    case 2: return {-sine, -cosine};
-    default: return {-cosine, sine};
+    case 0:
+      return {sine, cosine};
+    case 1:
+      return {cosine, -sine};
+    case 2:
+      return {-sine, -cosine};
+    default:
+      return {-cosine, sine};
   }
 }
 

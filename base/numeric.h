@@ -1,6 +1,6 @@
-// Transcendental functions whose bits are ours: glibc's differ between CPUs and versions, and a token must not.
-// Plain C++ (no FMA, no table lookups beyond constants), used wherever a kernel set does not bring its own
-// vector version, by the sampler, and by RoPE tables. Thread-safe: no state.
+// Transcendental functions whose bits are ours: glibc's differ between CPUs and versions, and a
+// token must not. Plain C++ (no FMA, no table lookups beyond constants), used wherever a kernel set
+// does not bring its own vector version, by the sampler, and by RoPE tables. Thread-safe: no state.
 #pragma once
 
 namespace conclave {
@@ -22,7 +22,8 @@ struct SinCos {
 };
 SinCos SinCosOf(double angle);
 
-// base^exponent for base > 0, as Exp(exponent * Log(base)). Relative error <= 1e-14 for results in [1e-12, 1e12].
+// base^exponent for base > 0, as Exp(exponent * Log(base)). Relative error <= 1e-14 for results in
+// [1e-12, 1e12].
 double Pow(double base, double exponent);
 
 }  // namespace conclave

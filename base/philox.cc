@@ -4,7 +4,8 @@
 
 namespace conclave {
 
-std::array<std::uint32_t, 4> Philox(std::uint64_t seed, std::uint64_t counter_low, std::uint64_t counter_high) {
+std::array<std::uint32_t, 4> Philox(std::uint64_t seed, std::uint64_t counter_low,
+                                    std::uint64_t counter_high) {
   constexpr std::uint64_t kMultiplier0 = 0xD2511F53u, kMultiplier1 = 0xCD9E8D57u;
   constexpr std::uint32_t kWeyl0 = 0x9E3779B9u, kWeyl1 = 0xBB67AE85u;
   std::array<std::uint32_t, 4> c = {
@@ -50,7 +51,8 @@ double Rng::Normal() {
   double sum = 0;
   for (int i = 0; i < 6; ++i) {
     const std::uint64_t bits = Next();
-    sum += static_cast<double>(bits >> 32) * 0x1p-32 + static_cast<double>(bits & 0xffffffffu) * 0x1p-32;
+    sum += static_cast<double>(bits >> 32) * 0x1p-32 +
+           static_cast<double>(bits & 0xffffffffu) * 0x1p-32;
   }
   return sum - 6.0;  // twelve uniforms: variance 1
 }

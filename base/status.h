@@ -1,5 +1,5 @@
-// Short forms for absl::Status. Kinds of failure: kInvalidArgument and kFailedPrecondition are the caller's,
-// kUnavailable, kDeadlineExceeded, kAborted and kDataLoss the world's.
+// Short forms for absl::Status. Kinds of failure: kInvalidArgument and kFailedPrecondition are the
+// caller's, kUnavailable, kDeadlineExceeded, kAborted and kDataLoss the world's.
 #pragma once
 
 #include <utility>
@@ -7,11 +7,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-#define RETURN_IF_ERROR(expression)                                   \
-  do {                                                                \
-    if (absl::Status status_ = (expression); !status_.ok()) {         \
-      return status_;                                                 \
-    }                                                                 \
+#define RETURN_IF_ERROR(expression)                           \
+  do {                                                        \
+    if (absl::Status status_ = (expression); !status_.ok()) { \
+      return status_;                                         \
+    }                                                         \
   } while (false)
 
 #define CONCLAVE_JOIN_INNER(a, b) a##b
