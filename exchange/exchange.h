@@ -1,0 +1,85 @@
+// The all-to-all between workers, seen from above: one frame to and from each peer, per exchange.
+//
+// Backends (exchange/backend/): `local` (threads in one process), `ucx` (between processes), later
+// `mpi` and `nccl`. A backend moves bytes in order and knows nothing of experts; what is inside a
+// frame, and whether it may be used, is exchange/frame.h's business, in one place for all backends.
+//
+// Life: StandbyAddress() names a fresh endpoint; it travels to the peers through the control plane;
+// Open(view) turns that endpoint into the epoch's and makes a new standby. Nothing that was sent to
+// an older endpoint can arrive at a newer one: that is the fence between epochs.
+//
+// Threading: all calls from one thread, except Abort, which any thread may call at any time.
+// Errors: Unavailable (a peer is gone; the message names the slot), DeadlineExceeded (names every
+// slot waited for), Aborted (Abort was called), ResourceExhausted (a frame did not fit the sink),
+// DataLoss (a transport broke its word). After any error the epoch is over for this backend: Close,
+// then Open a new one.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/ids.h"
+
+namespace conclave {
+
+struct Peer {
+  Slot slot;
+  std::string address;  // what its StandbyAddress() said
+};
+
+// Who takes part in an epoch. `peers` has every live slot in rising order, this worker's own
+// included.
+struct EpochView {
+  Epoch epoch;
+  Slot self;
+  std::vector<Peer> peers;
+};
+
+struct OutFrame {
+  Slot to;
+  std::span<const std::byte>
+      bytes;  // whole frame; the caller keeps it unchanged until Exchange returns
+};
+
+// Where arriving frames are put. Reserve hands out 64-byte aligned room for one whole frame, once
+// per source and exchange; an empty span means "does not fit" and ends the exchange. Called on the
+// thread that called Exchange.
+class FrameSink {
+ public:
+  virtual ~FrameSink() = default;
+  virtual std::span<std::byte> Reserve(Slot from, std::size_t bytes) = 0;
+};
+
+struct ExchangeStats {
+  std::uint64_t exchanges = 0;
+  std::uint64_t bytes_sent = 0;
+  std::uint64_t bytes_received = 0;
+};
+
+class ExchangeBackend {
+ public:
+  virtual ~ExchangeBackend() = default;
+  virtual std::string_view name() const = 0;
+
+  virtual absl::StatusOr<std::string> StandbyAddress() = 0;
+  // Connects to every peer of the view, within the timeout. Frames of faster peers may already be
+  // waiting.
+  virtual absl::Status Open(const EpochView& view, Micros timeout) = 0;
+  // Sends one frame to every peer but self (`sends` in rising slot order) and receives one from
+  // each. Exchanges pair up in order: the nth frame from a peer answers the nth Exchange here.
+  // Allocates nothing in steady state.
+  virtual absl::Status Exchange(std::span<const OutFrame> sends, FrameSink& sink,
+                                Micros timeout) = 0;
+  // Makes a running or later Exchange or Open of an epoch <= this one return Aborted soon.
+  virtual void Abort(Epoch epoch) = 0;
+  virtual void Close() = 0;  // never blocks long, never throws
+  virtual const ExchangeStats& stats() const = 0;
+};
+
+}  // namespace conclave

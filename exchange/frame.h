@@ -1,0 +1,104 @@
+// What is inside a frame, described once: the writer and the reader run the same lines.
+//
+// A frame is a header and a payload, little endian, every part 64-byte aligned from the frame's
+// start.
+//   dispatch   [header][counts: u32 per expert the receiver owns, rising expert id]
+//              [slots: {u16 row in this frame, u16 expert}][rows: activation rows, zero-padded]
+//   sendback   [header][answers: float rows of `hidden`, one per slot, in the order the slots were
+//   dispatched]
+// Counts travel with the data, so there is no second round trip, and a row goes to a worker once,
+// however many of its experts live there.
+//
+// "Say it on both sides of the wire": the sender states totals and the plan's digest, the receiver
+// recomputes and compares before it uses a byte. The caller maps any error to "this step is
+// broken".
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/ids.h"
+
+namespace conclave {
+
+enum class Direction : std::uint8_t { kDispatch = 0, kSendBack = 1 };
+
+struct FrameHeader {
+  std::uint32_t magic;       // kFrameMagic: names the layout's version
+  std::uint8_t source;       // slot
+  std::uint8_t destination;  // slot
+  std::uint8_t direction;
+  std::uint8_t micro_batch;
+  std::uint64_t epoch;
+  std::uint64_t step;
+  std::uint64_t plan_digest;
+  std::uint32_t moe_layer;
+  std::uint32_t rows;
+  std::uint32_t slots;
+  std::uint32_t experts;      // entries of `counts`; 0 in a sendback
+  std::uint64_t frame_bytes;  // header included
+  std::uint64_t payload_checksum;
+};
+static_assert(sizeof(FrameHeader) == 64);
+inline constexpr std::uint32_t kFrameMagic = 0x31784543;  // "CEx1"
+
+struct FrameSlot {
+  std::uint16_t row;     // index among the rows of this frame
+  std::uint16_t expert;  // id in the layer
+};
+
+// Sizes that sender and receiver know beforehand.
+struct FrameShape {
+  std::int64_t row_bytes;     // ActivationRowBytes(hidden)
+  std::int64_t answer_bytes;  // hidden * 4, rounded up to 64
+};
+
+// What the receiver expects; any difference is an error that names the field.
+struct FrameExpectation {
+  Epoch epoch;
+  StepId step;
+  std::uint64_t plan_digest;
+  int moe_layer;
+  int micro_batch;
+  Direction direction;
+  Slot source;
+  Slot destination;
+  int experts_owned;      // dispatch: entries of counts
+  std::int64_t slots;     // sendback: how many answers were asked for
+  std::int64_t rows_max;  // dispatch: more is refused
+  int topk;
+};
+
+struct DispatchFrame {
+  FrameHeader* header;
+  std::uint32_t* counts;
+  FrameSlot* slots;
+  std::byte* rows;
+};
+struct SendBackFrame {
+  FrameHeader* header;
+  std::byte* answers;
+};
+
+std::size_t DispatchFrameBytes(const FrameShape& shape, std::int64_t rows, std::int64_t slots,
+                               int experts);
+DispatchFrame BindDispatch(const FrameShape& shape, std::span<std::byte> bytes, std::int64_t rows,
+                           std::int64_t slots, int experts);
+std::size_t SendBackFrameBytes(const FrameShape& shape, std::int64_t slots);
+SendBackFrame BindSendBack(const FrameShape& shape, std::span<std::byte> bytes, std::int64_t slots);
+
+// Fills frame_bytes and the checksum once everything else is written.
+void SealFrame(std::span<std::byte> frame);
+
+// Checks an arrived frame completely: sizes, header fields against the expectation, checksum, every
+// slot's row and expert in range and rising as the sender must write them, counts equal to the
+// slots. `owned` lists the receiver's experts of this layer in rising order (dispatch only).
+absl::Status VerifyDispatch(const FrameShape& shape, const FrameExpectation& want,
+                            std::span<const std::uint16_t> owned, std::span<std::byte> frame);
+absl::Status VerifySendBack(const FrameShape& shape, const FrameExpectation& want,
+                            std::span<std::byte> frame);
+
+}  // namespace conclave
