@@ -1,0 +1,224 @@
+// The coordinator's core: every decision of the cluster, and nothing else. Handle(event, outbox):
+// no I/O, no clock, no thread, no lock, no randomness of its own. Time is a field of the event.
+// Edges turn gRPC callbacks into events and effects into writes; the simulator drives the same
+// class in virtual time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/ids.h"
+#include "protocol/control.h"
+#include "text/text.h"
+
+namespace conclave {
+
+// One control stream to a worker process; numbered by the edge, never reused.
+using LinkId = Id<struct LinkTag, std::uint64_t>;
+
+struct CoordinatorConfig {
+  int workers_wanted = 1;     // the first epoch waits for so many (role kExpert included)
+  int step_rows_max = 512;    // token budget of a step, over all workers (<= kRowsPerStepMax)
+  int worker_rows_max = 512;  // and of one worker; a worker's own rows_max counts too
+  int running_max = 256;      // sequences decoding or prefilling at once
+  int waiting_max = 1024;     // requests queued; more are refused with RESOURCE_EXHAUSTED
+  std::int64_t waiting_tokens_max = 8'000'000;  // prompt tokens queued in all
+  bool prefix_cache = true;
+  int plans_ahead = kPlansAheadMax;  // 1: wait for each result
+  std::optional<int>
+      chunk_tokens;  // a prompt's chunk is at most so long; unset: the budget decides
+  Micros heartbeat_limit = 700'000;
+  Micros prepare_timeout = 600'000'000;  // first load may be long
+};
+
+// What a client asked for, translated: prompt as ids, numbers as given. Unset fields mean the
+// model's defaults.
+struct ClientAsk {
+  std::string id;  // the client's request_id, or one the edge made up
+  std::vector<TokenId> prompt;
+  std::optional<int> max_tokens;  // unset: what the context leaves
+  std::optional<int> min_tokens;
+  std::optional<double> temperature, top_p, min_p, repetition_penalty, presence_penalty,
+      frequency_penalty;
+  std::optional<int> top_k;
+  std::optional<std::uint64_t> seed;  // unset: `fallback_seed`
+  std::uint64_t fallback_seed = 0;    // drawn by the edge
+  std::vector<std::string> stop;      // stop strings
+  std::vector<TokenId> stop_ids;      // besides the model's own
+  bool include_stop_in_text = false;
+  bool ignore_eos = false;
+  std::vector<std::pair<TokenId, float>> logit_bias;
+  std::optional<int> logprobs, prompt_logprobs;
+  bool routed_experts = false;
+  bool skip_special = true;        // special tokens are left out of the text
+  std::optional<Micros> deadline;  // absolute, on the events' clock
+};
+
+// Every request ends exactly once, with a reason.
+enum class End : std::uint8_t {
+  kStop,         // a stop id or stop string
+  kLength,       // max_tokens or the context
+  kCancelled,    // the client left or said Abort
+  kDeadline,     // the client's deadline passed
+  kRefused,      // the ask was wrong: INVALID_ARGUMENT, `field` says which
+  kOverloaded,   // a queue was full: RESOURCE_EXHAUSTED
+  kUnavailable,  // no live owner of some layer or expert: UNAVAILABLE
+  kInternal,
+};
+
+struct Usage {
+  std::int32_t prompt_tokens = 0;
+  std::int32_t cached_prompt_tokens = 0;
+  std::int32_t completion_tokens = 0;
+};
+
+struct Timing {
+  Micros queue = 0;        // arrival to first plan
+  Micros first_token = 0;  // arrival to first token
+  Micros total = 0;
+  Micros gap_p50 = 0;  // between tokens
+  Micros gap_max = 0;
+};
+
+struct Ending {
+  End end = End::kInternal;
+  std::string field;  // kRefused: the offending field, as the API spells it
+  std::string message;
+  std::string stop;  // kStop by a string: which
+  std::optional<TokenId> stop_id;
+  Usage usage;
+  Timing timing;
+};
+
+// A piece of a stream. The last piece has an ending.
+struct StreamPart {
+  std::vector<TokenId> ids;
+  std::string text;                           // final text only: never half a character
+  std::vector<TokenLogprob> logprobs;         // parallel to ids, when asked for
+  std::vector<TokenLogprob> prompt_logprobs;  // once, for prompt tokens 1..n-1, when asked for
+  std::vector<std::uint16_t> routed;  // [positions][moe layers][topk], at the end, when asked for
+  std::optional<Ending> ending;
+};
+
+// ---- events. `now` never goes back.
+struct ClientAsked {
+  Micros now;
+  RequestId request;
+  ClientAsk ask;
+};
+struct ClientLeft {  // cancelled, or the connection is gone
+  Micros now;
+  RequestId request;
+};
+struct AbortAsked {
+  Micros now;
+  std::string id;
+};
+struct WorkerArrived {
+  Micros now;
+  LinkId link;
+};
+struct WorkerSaid {
+  Micros now;
+  LinkId link;
+  FromWorker message;
+};
+struct WorkerGone {
+  Micros now;
+  LinkId link;
+  std::string reason;
+};
+struct Ticked {  // every few milliseconds
+  Micros now;
+};
+using CoordinatorEvent = std::variant<ClientAsked, ClientLeft, AbortAsked, WorkerArrived,
+                                      WorkerSaid, WorkerGone, Ticked>;
+
+// ---- effects
+struct TellClient {
+  RequestId request;
+  StreamPart part;
+};
+struct TellWorker {
+  LinkId link;
+  ToWorker message;
+};
+struct DropLink {
+  LinkId link;
+  std::string reason;
+};
+struct LogLine {
+  enum class Level : std::uint8_t { kInfo, kWarning, kError } level;
+  std::string text;
+};
+using CoordinatorEffect = std::variant<TellClient, TellWorker, DropLink, LogLine>;
+using CoordinatorOutbox = std::vector<CoordinatorEffect>;
+
+// ---- what the outside may look at, on the core's strand
+struct WorkerStatus {
+  Slot slot;
+  std::string uuid;
+  Role role = Role::kWorker;
+  std::string state;  // "joining", "active", "draining", "suspect"
+  std::string address;
+  std::string kernels;
+  std::string exchange;
+  int experts = 0;  // (MoE layer, expert) pairs it owns
+  std::uint64_t expert_bytes = 0;
+  int kv_blocks_used = 0;  // held by running sequences
+  int kv_blocks_cached = 0;
+  int kv_blocks_total = 0;
+  double rows_per_second = 0;
+  std::uint64_t rss_bytes = 0;
+  std::uint64_t expert_rows = 0;                             // rows its experts ran since start
+  std::vector<std::vector<std::uint16_t>> experts_by_layer;  // [MoE layer] rising ids
+};
+struct PhaseTotal {
+  std::uint64_t micros = 0, bytes = 0, ops = 0;
+};
+struct ClusterStatus {
+  Epoch epoch;
+  bool ready = false;
+  std::string not_ready_because;
+  ModelFacts model;
+  std::vector<WorkerStatus> workers;
+  int requests_running = 0;
+  int requests_waiting = 0;
+  std::string last_epoch_cause;
+  Micros last_epoch_micros = 0;
+  // Since start, for metrics.
+  std::uint64_t steps = 0, prompt_tokens = 0, cached_prompt_tokens = 0, emitted_tokens = 0,
+                preemptions = 0;
+  std::vector<std::uint64_t> endings;  // by End
+  std::vector<PhaseTotal> phases;      // by index into kPhaseNames, summed over workers
+  std::uint64_t exchange_bytes = 0;
+  std::vector<std::uint64_t> expert_rows;  // [MoE layer][expert], since start
+};
+
+class CoordinatorCore {
+ public:
+  // `text` may be null: token ids only, no stop strings. `defaults` and `facts` describe the model.
+  struct Model {
+    ModelFacts facts;
+    std::vector<TokenId> eos_ids;
+    std::optional<double> temperature, top_p, repetition_penalty;  // generation_config.json
+    std::optional<int> top_k;
+  };
+  CoordinatorCore(const CoordinatorConfig& config, Model model, const Text* text);
+  ~CoordinatorCore();
+
+  void Handle(const CoordinatorEvent& event, CoordinatorOutbox& outbox);
+  ClusterStatus Status(Micros now) const;
+  bool ready() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace conclave

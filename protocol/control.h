@@ -1,0 +1,127 @@
+// What coordinator and worker say to each other besides steps: joining, epochs, heartbeats.
+//
+//   worker -> Hello; coordinator -> Welcome
+//   coordinator -> Prepare(e, view, placement); worker drops the old epoch, loads what it lacks,
+//   opens e -> Ready coordinator -> Commit(e, first step); from then on StepAsk of epoch e
+// Anything of an epoch lower than the current one is refused on both sides.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/ids.h"
+#include "protocol/placement.h"
+#include "protocol/plan.h"
+
+namespace conclave {
+
+inline constexpr std::uint32_t kWireVersion = 1;
+
+enum class Role : std::uint8_t { kWorker, kExpert };  // kExpert: owns experts only, no sequences
+
+// What the model asks of coordinator and workers alike.
+struct ModelFacts {
+  std::uint64_t identity = 0;  // Checkpoint::identity
+  std::string name;
+  std::int32_t vocab = 0;
+  std::int32_t context = 0;
+  std::int32_t moe_layers = 0;
+  std::int32_t experts = 0;
+  std::int32_t topk = 0;
+  std::uint64_t expert_bytes = 0;  // one expert of one layer, as packed
+  friend bool operator==(const ModelFacts&, const ModelFacts&) = default;
+};
+
+struct Hello {
+  std::uint32_t wire_version = kWireVersion;
+  std::string uuid;  // of this incarnation
+  Role role = Role::kWorker;
+  std::string address;  // for people: host:pid
+  ModelFacts model;
+  std::uint64_t numerics = 0;  // NumericsFingerprint
+  std::string kernels;         // name of the kernel set
+  std::string kv_dtype;
+  std::string exchange;                   // name of the backend
+  std::string standby_address;            // see exchange/exchange.h
+  std::int32_t kv_blocks = 0;             // 0 for role expert
+  std::int32_t rows_max = 0;              // rows of its own per step
+  std::int32_t arrivals_max = 0;          // rows it can take in one exchange, over all sources
+  std::uint64_t expert_memory_bytes = 0;  // room for experts; 0: no limit known
+  std::int32_t threads = 0;
+  friend bool operator==(const Hello&, const Hello&) = default;
+};
+
+struct Welcome {
+  Slot slot;
+  std::int64_t heartbeat_micros = 100'000;
+  friend bool operator==(const Welcome&, const Welcome&) = default;
+};
+
+struct ViewPeer {
+  Slot slot;
+  std::string uuid;
+  std::string address;  // standby address
+  friend bool operator==(const ViewPeer&, const ViewPeer&) = default;
+};
+
+struct Prepare {
+  Epoch epoch;
+  std::vector<ViewPeer> peers;  // rising slot, the receiver included
+  Placement placement;
+  friend bool operator==(const Prepare&, const Prepare&) = default;
+};
+
+struct Ready {
+  Epoch epoch;
+  bool ok = true;
+  std::string error;  // why not
+  StepId last_step_done;
+  std::string standby_address;     // for the epoch after this one
+  std::uint64_t expert_bytes = 0;  // loaded now
+  friend bool operator==(const Ready&, const Ready&) = default;
+};
+
+struct Commit {
+  Epoch epoch;
+  StepId first_step;
+  friend bool operator==(const Commit&, const Commit&) = default;
+};
+
+struct Heartbeat {
+  Epoch epoch;
+  std::uint64_t progress = 0;  // phases run since start: a wedged compute thread shows
+  bool busy = false;           // has a step to run
+  std::uint64_t rss_bytes = 0;
+  friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
+};
+
+struct LoadProgress {
+  std::uint64_t bytes_done = 0;
+  std::uint64_t bytes_total = 0;
+  friend bool operator==(const LoadProgress&, const LoadProgress&) = default;
+};
+
+// A step could not be finished. `suspects` are hints, from the exchange.
+struct StepBroken {
+  Epoch epoch;
+  StepId step;
+  std::string error;
+  friend bool operator==(const StepBroken&, const StepBroken&) = default;
+};
+
+struct LeaveAsked {  // SIGTERM: drain me
+  friend bool operator==(const LeaveAsked&, const LeaveAsked&) = default;
+};
+struct Goodbye {  // to a worker: you are out (refused, fenced, or drained)
+  std::string reason;
+  bool refused = false;
+  friend bool operator==(const Goodbye&, const Goodbye&) = default;
+};
+
+using FromWorker =
+    std::variant<Hello, Ready, StepResult, StepBroken, Heartbeat, LoadProgress, LeaveAsked>;
+using ToWorker = std::variant<Welcome, Prepare, Commit, StepAsk, Goodbye>;
+
+}  // namespace conclave

@@ -1,0 +1,138 @@
+// A step, as the coordinator plans it and the workers execute it.
+//
+// A worker keeps, per sequence, the token ids (prompt, then what it sampled) and the block table. A
+// plan only says what changes: sequences opened and closed, and which positions to run. So a plan
+// can be made before the result of the one before it is known: "position p" of a decode row is the
+// token the worker sampled a step ago. Order inside a worker's part: closes, then opens, then
+// chunks.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/ids.h"
+#include "protocol/sampling.h"
+
+namespace conclave {
+
+struct SequenceOpen {
+  SeqId seq;
+  SamplingParams sampling;
+  std::int32_t prompt_tokens =
+      0;  // the first so many of `tokens`; the rest were emitted before (recompute)
+  std::vector<TokenId> tokens;
+  std::vector<BlockId> blocks;  // already holding K and V (prefix cache hits); may be empty
+  friend bool operator==(const SequenceOpen&, const SequenceOpen&) = default;
+};
+
+// Run positions [begin, begin + count) of a sequence. K and V of every position before `begin` are
+// in its blocks.
+struct Chunk {
+  SeqId seq;
+  std::int32_t begin = 0;
+  std::int32_t count = 0;
+  bool sample = false;              // sample the token at position begin + count from the last row
+  std::vector<BlockId> new_blocks;  // appended to the block table first
+  friend bool operator==(const Chunk&, const Chunk&) = default;
+};
+
+struct WorkerPart {
+  Slot slot;
+  std::vector<SeqId> closes;
+  std::vector<SequenceOpen> opens;
+  std::vector<Chunk> chunks;
+  std::int64_t rows() const;
+  friend bool operator==(const WorkerPart&, const WorkerPart&) = default;
+};
+
+// The whole plan: every live slot has a part, in rising order, even an empty one.
+struct StepPlan {
+  Epoch epoch;
+  StepId step;
+  std::vector<WorkerPart> parts;
+};
+
+// A hash of one part; and of the plan: epoch, step and all parts' hashes in order.
+std::uint64_t DigestOf(const WorkerPart& part);
+std::uint64_t DigestOf(Epoch epoch, StepId step, const std::vector<std::uint64_t>& part_digests);
+
+// What one worker is sent: its own part, and every part's hash. It recomputes its part's hash and
+// the digest before it enters the first exchange; every frame carries the digest.
+struct StepAsk {
+  Epoch epoch;
+  StepId step;
+  std::uint64_t digest = 0;
+  std::vector<std::uint64_t> part_digests;  // by live slot, rising
+  std::int32_t part_index = 0;              // which of them is `part`'s
+  std::int64_t rows_in_all = 0;             // over all parts: bounds what can arrive
+  WorkerPart part;
+  friend bool operator==(const StepAsk&, const StepAsk&) = default;
+};
+StepAsk AskFor(const StepPlan& plan, std::size_t part_index);
+
+struct TopLogprob {
+  TokenId id = 0;
+  float logprob = 0;
+  friend bool operator==(const TopLogprob&, const TopLogprob&) = default;
+};
+// Of the model's own distribution: before temperature, penalties and bias.
+struct TokenLogprob {
+  TokenId id = 0;
+  float logprob = 0;
+  std::vector<TopLogprob> top;  // best first (logit descending, id ascending)
+  friend bool operator==(const TokenLogprob&, const TokenLogprob&) = default;
+};
+
+struct SampledToken {
+  SeqId seq;
+  std::int32_t position = 0;  // index of this token in the sequence
+  TokenId token = 0;
+  bool has_logprob = false;
+  TokenLogprob logprob;
+  friend bool operator==(const SampledToken&, const SampledToken&) = default;
+};
+
+struct PromptLogprobs {
+  SeqId seq;
+  std::int32_t begin = 0;  // entry i is of the prompt token at position begin + i
+  std::vector<TokenLogprob> entries;
+  friend bool operator==(const PromptLogprobs&, const PromptLogprobs&) = default;
+};
+
+struct RoutedExperts {
+  SeqId seq;
+  std::int32_t begin = 0;
+  std::int32_t positions = 0;
+  std::vector<std::uint16_t> ids;  // [positions][moe layers][topk], best first
+  friend bool operator==(const RoutedExperts&, const RoutedExperts&) = default;
+};
+
+struct PhaseTime {
+  std::uint8_t phase = 0;  // index into kPhaseNames
+  std::uint64_t micros = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t ops = 0;
+  friend bool operator==(const PhaseTime&, const PhaseTime&) = default;
+};
+inline constexpr const char* kPhaseNames[] = {"embed",   "attend",   "route",   "dispatch",
+                                              "experts", "sendback", "combine", "dense",
+                                              "logits",  "sample",   "exchange"};
+
+struct StepResult {
+  Epoch epoch;
+  StepId step;
+  Slot slot;
+  std::uint64_t digest = 0;
+  std::vector<SampledToken> sampled;
+  std::vector<PromptLogprobs> prompt_logprobs;
+  std::vector<RoutedExperts> routed;
+  std::vector<PhaseTime> phases;
+  std::uint64_t exchange_bytes = 0;
+  std::uint32_t bad_router_rows = 0;
+  // Rows run per (MoE layer, expert) since the last time it was sent: now and then, empty in
+  // between. Row-major.
+  std::vector<std::uint32_t> expert_rows;
+  friend bool operator==(const StepResult&, const StepResult&) = default;
+};
+
+}  // namespace conclave

@@ -1,0 +1,126 @@
+// The worker: executes plans, decides nothing. Handle(event, outbox) has no I/O, no clock, no
+// thread; the edge (worker/edge) turns the control stream, the loader and the exchange backend into
+// events, and effects into calls. The simulator drives the same class.
+//
+//   TOLD Prepare   -> effect CloseExchange (old epoch), LoadExperts{epoch, missing}      answered
+//   by ExpertsLoaded ExpertsLoaded  -> effect OpenExchange{view} answered by ExchangeOpened
+//   ExchangeOpened -> effect Tell{Ready}
+//   TOLD Commit    -> steps of that epoch are accepted
+//   TOLD StepAsk   -> runs phases until one needs the wire: effect StartExchange         answered
+//   by ExchangeDone
+//                     ... until the step is done: effect Tell{StepResult}. A StepAsk that arrives
+//                     meanwhile waits (at most kPlansAheadMax).
+//
+// Ownership: the core owns sequences, KV cache and workspace, all reserved in the constructor from
+// WorkerConfig. Running a step allocates nothing once warm, except what the result itself carries.
+// Threading: one thread at a time. Kernels run on the Lanes given.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "exchange/exchange.h"
+#include "exchange/frame.h"
+#include "kernels/kernel_set.h"
+#include "kernels/lane.h"
+#include "model/config.h"
+#include "model/tensors.h"
+#include "protocol/control.h"
+
+namespace conclave {
+
+struct WorkerConfig {
+  Role role = Role::kWorker;
+  std::string uuid;
+  std::string address;  // for people
+  std::string exchange_name;
+  DType kv_dtype = DType::kBf16;
+  std::int32_t kv_blocks = 0;
+  std::int32_t rows_max = 512;       // rows of its own per step; 0 for role expert
+  std::int32_t arrivals_max = 4096;  // rows arriving in one exchange, over all sources
+  std::int32_t sequences_max = 1024;
+};
+
+// Packed weights. Everything but experts is loaded once (role kWorker); experts come and go with
+// placements.
+class Shard;
+
+// Where phases report time: the edge reads a clock, the simulator a counter.
+class Trace {
+ public:
+  virtual ~Trace() = default;
+  virtual std::uint64_t NowMicros() = 0;
+};
+
+// ---- events
+struct Told {
+  ToWorker message;
+};
+struct ExpertsLoaded {
+  Epoch epoch;
+  absl::Status status;
+};
+struct ExchangeOpened {
+  Epoch epoch;
+  absl::Status status;
+  std::string standby_address;  // the next one
+};
+struct ExchangeDone {
+  Epoch epoch;
+  absl::Status status;  // frames are in the sink the effect named
+};
+struct LeaveWanted {};  // SIGTERM
+using WorkerEvent = std::variant<Told, ExpertsLoaded, ExchangeOpened, ExchangeDone, LeaveWanted>;
+
+// ---- effects, in the order they must be carried out
+struct Tell {
+  FromWorker message;
+};
+struct LoadExperts {  // call LoadMissingExperts(shard, ...), off the strand if it is long
+  Epoch epoch;
+  Placement placement;
+  Slot slot;
+};
+struct OpenExchange {
+  EpochView view;
+};
+struct StartExchange {
+  Epoch epoch;
+  std::span<const OutFrame> sends;  // valid until ExchangeDone
+  FrameSink* sink;
+};
+struct CloseExchange {};
+struct Exit {  // Goodbye: the process ends; code 0 when drained
+  bool failed = false;
+  std::string reason;
+};
+using WorkerEffect =
+    std::variant<Tell, LoadExperts, OpenExchange, StartExchange, CloseExchange, Exit>;
+using WorkerOutbox = std::vector<WorkerEffect>;
+
+class WorkerCore {
+ public:
+  // `shard` holds the weights that every placement needs; it, kernels, lanes and trace outlive the
+  // core.
+  WorkerCore(const WorkerConfig& config, const ModelConfig& model, const KernelSet& kernels,
+             Shard& shard, Lanes& lanes, Trace& trace);
+  ~WorkerCore();
+
+  Hello SayHello(std::string standby_address) const;
+  void Handle(const WorkerEvent& event, WorkerOutbox& outbox);
+
+  std::uint64_t progress() const;  // phases run since start; any thread may read it
+  bool busy() const;               // has a step to run; any thread may read it
+  Epoch epoch() const;             // any thread may read it
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace conclave
