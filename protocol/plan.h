@@ -68,7 +68,7 @@ struct StepAsk {
   WorkerPart part;
   friend bool operator==(const StepAsk&, const StepAsk&) = default;
 };
-StepAsk AskFor(const StepPlan& plan, std::size_t part_index);
+std::vector<StepAsk> AsksFor(const StepPlan& plan);  // one per part, in order
 
 struct TopLogprob {
   TokenId id = 0;
