@@ -25,7 +25,7 @@ class DispatchPlan {
   // Room for rows_max rows of topk choices among `destinations` live slots.
   DispatchPlan(std::int64_t rows_max, int topk, int destinations);
 
-  // ids [rows, k]; owner[expert * 1] gives the index (0..destinations-1) of the destination that
+  // ids [rows, k]; owner[expert] gives the index (0..destinations-1) of the destination that
   // serves this expert for this home. Allocates nothing.
   void Build(MatrixView<const std::uint16_t> ids, std::span<const std::uint8_t> owner);
 

@@ -36,11 +36,11 @@ struct FrameHeader {
   std::uint64_t step;
   std::uint64_t plan_digest;
   std::uint32_t moe_layer;
-  std::uint32_t rows;
+  std::uint32_t rows;  // 0 in a sendback
   std::uint32_t slots;
-  std::uint32_t experts;      // entries of `counts`; 0 in a sendback
-  std::uint64_t frame_bytes;  // header included
-  std::uint64_t payload_checksum;
+  std::uint32_t experts;           // entries of `counts`; 0 in a sendback
+  std::uint64_t frame_bytes;       // header included
+  std::uint64_t payload_checksum;  // of every other byte of the frame, the header's included
 };
 static_assert(sizeof(FrameHeader) == 64);
 inline constexpr std::uint32_t kFrameMagic = 0x31784543;  // "CEx1"
@@ -50,7 +50,7 @@ struct FrameSlot {
   std::uint16_t expert;  // id in the layer
 };
 
-// Sizes that sender and receiver know beforehand.
+// Sizes that sender and receiver know beforehand. Both are multiples of 64.
 struct FrameShape {
   std::int64_t row_bytes;     // ActivationRowBytes(hidden)
   std::int64_t answer_bytes;  // hidden * 4, rounded up to 64
@@ -90,7 +90,8 @@ DispatchFrame BindDispatch(const FrameShape& shape, std::span<std::byte> bytes, 
 std::size_t SendBackFrameBytes(const FrameShape& shape, std::int64_t slots);
 SendBackFrame BindSendBack(const FrameShape& shape, std::span<std::byte> bytes, std::int64_t slots);
 
-// Fills frame_bytes and the checksum once everything else is written.
+// Fills frame_bytes and the checksum once everything else is written, and zeroes the gaps between
+// the parts, so that equal contents are equal bytes. `frame` is exactly the frame.
 void SealFrame(std::span<std::byte> frame);
 
 // Checks an arrived frame completely: sizes, header fields against the expectation, checksum, every
