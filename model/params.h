@@ -10,9 +10,9 @@ namespace conclave {
 
 struct ParamCounts {
   std::int64_t total = 0;
-  std::int64_t active = 0;  // multiplied with one token: everything shared, topk experts per MoE
-                            // layer, one row of the embedding unless it is the head too
-  std::int64_t experts = 0;     // all experts of all MoE layers
+  std::int64_t active = 0;   // multiplied with one token: everything shared, topk experts per MoE
+                             // layer, one row of the embedding unless it is the head too
+  std::int64_t experts = 0;  // all experts of all MoE layers
   std::int64_t per_expert = 0;  // one expert of one MoE layer
   std::int64_t shared = 0;      // total - experts: what every worker that owns sequences holds
 };
