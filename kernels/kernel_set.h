@@ -59,7 +59,8 @@ absl::StatusOr<KernelChoice> ParseKernelChoice(std::string_view name);
 absl::StatusOr<KernelSet> SelectKernels(KernelChoice choice, std::vector<std::string>& filled);
 std::vector<std::string> KernelSetsHere();  // names usable on this machine, best first
 
-// A hash of canonical rows through every kernel of the set: equal numbers mean equal bits.
+// A hash of canonical rows through every kernel of the set: equal numbers mean equal bits. Sets the
+// calling thread's float mode (below) and leaves it set.
 std::uint64_t NumericsFingerprint(const KernelSet& kernels);
 
 // Flush-to-zero and denormals-are-zero on, round to nearest: every thread that computes calls this

@@ -10,7 +10,7 @@
 // Query head j reads kv head j / (heads / kv_heads). Softmax in float, online, folded over fixed
 // groups of positions counted from 0 in rising order; the same instructions per (row, head) whether
 // the span has 1 row or 512, so prefill and decode agree bit for bit. exp: own vector function,
-// stated ulp bound. Determinism: a (row, head) depends on its q and the cache alone. Aliasing:
+// relative error <= kAttentionExpUlpMax float ulps, or 2^-100 in absolute terms. Determinism: a (row, head) depends on its q and the cache alone. Aliasing:
 // none.
 #pragma once
 
@@ -23,6 +23,8 @@
 #include "kernels/lane.h"
 
 namespace conclave {
+
+inline constexpr int kAttentionExpUlpMax = 4;
 
 struct AttentionSpan {
   std::int64_t row_begin;

@@ -9,7 +9,7 @@
 //   ffn_down  middle         as written by ffn_up
 //             answers[slot]  pointer to a float row [hidden] out
 //
-// silu: own vector function, stated ulp bound. Every sum over hidden (or width) runs in one order
+// silu: own vector function, error <= kSiluUlpMax float ulps or 2^-100, whichever is greater. Every sum over hidden (or width) runs in one order
 // that depends on its length alone. Lanes take (group, panel) pieces by ticket. Empty groups are
 // allowed. Aliasing: none. Determinism: a slot's bits depend on its row and expert alone.
 #pragma once
@@ -22,6 +22,8 @@
 #include "kernels/lane.h"
 
 namespace conclave {
+
+inline constexpr int kSiluUlpMax = 4;
 
 // gate, up and down of one expert in a kernel set's own layout. Opaque; 64-byte aligned.
 struct PackedFfn {

@@ -2,7 +2,12 @@
 //
 //   logits  [rows, vocab]   float
 //   stats   [rows]          best id (lowest on a tie; NaN loses; -1 when no number), its logit, and
-//                           log(sum over v of exp(logit_v - max)), NaN counted as -inf
+//                           log(sum over v of exp(logit_v - max)), NaN counted as -inf; whatever
+//                           equals the maximum counts 1, infinite or not. No number: all fields
+//                           as in LogitStats{}
+//
+// exp of one entry: relative error <= kLogitExpUlpMax float ulps (its argument rounded to float),
+// or 2^-100 in absolute terms.
 //
 // The sum runs over fixed slices of kLogitSlice entries, each in one order, merged in rising order,
 // in double. Lanes divide rows and slices; the merge is done by the caller-visible last step
@@ -19,6 +24,7 @@
 namespace conclave {
 
 inline constexpr int kLogitSlice = 8192;
+inline constexpr int kLogitExpUlpMax = 4;
 
 struct LogitStats {
   TokenId best = -1;

@@ -9,7 +9,9 @@
 //                              in float.
 //
 // Tie: the lower expert id wins. NaN loses to every number; fewer than k numbers in a row:
-// *bad_rows is raised by one, the row's ids are 0..k-1 and its weights zero. Aliasing: none.
+// *bad_rows is raised by one, the row's ids are 0..k-1 and its weights zero. Infinite logits are
+// numbers: whatever equals the row's maximum counts exp(0) = 1, so weights are finite. Not
+// normalised, NaN counts nothing in the sum. Aliasing: none.
 // Determinism: a row's result depends on that row alone. exp is base/numeric.h's in every set.
 #pragma once
 
