@@ -5,7 +5,8 @@ add_compile_options(-ffp-contract=off -fno-fast-math)
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")  # no NDEBUG: CHECK and assert stay on in release builds
 set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g")
 
-set(CONCLAVE_WARNINGS -Wall -Wextra -Wshadow -Wconversion -Wswitch-enum -Werror)
+set(CONCLAVE_WARNINGS -Wall -Wextra -Wshadow -Wconversion -Wswitch-enum -Werror
+    -Wno-missing-field-initializers)  # designated initialisers name what matters
 
 set(CONCLAVE_SANITIZE "" CACHE STRING "address,undefined or thread; empty for none")
 if(CONCLAVE_SANITIZE)

@@ -11,8 +11,11 @@ constexpr std::uint8_t kNobody = 0xff;
 }
 
 Placement::Placement(int moe_layers, int experts) : moe_layers_(moe_layers), experts_(experts) {
-  CONCLAVE_CHECK(moe_layers >= 0 && moe_layers <= kLayersMax && experts >= 0 && experts <= kExpertsMax);
-  owners_.assign(static_cast<std::size_t>(moe_layers) * static_cast<std::size_t>(experts) * kReplicasMax, kNobody);
+  CONCLAVE_CHECK(moe_layers >= 0 && moe_layers <= kLayersMax && experts >= 0 &&
+                 experts <= kExpertsMax);
+  owners_.assign(
+      static_cast<std::size_t>(moe_layers) * static_cast<std::size_t>(experts) * kReplicasMax,
+      kNobody);
 }
 
 Placement Placement::FromFlat(int moe_layers, int experts, std::vector<std::uint8_t> flat) {
@@ -23,11 +26,12 @@ Placement Placement::FromFlat(int moe_layers, int experts, std::vector<std::uint
 }
 
 std::span<const std::uint8_t> Placement::Owners(int layer, int expert) const {
-  CONCLAVE_CHECK(layer >= 0 && layer < moe_layers_ && expert >= 0 && expert < experts_, "layer %d expert %d", layer,
-                 expert);
+  CONCLAVE_CHECK(layer >= 0 && layer < moe_layers_ && expert >= 0 && expert < experts_,
+                 "layer %d expert %d", layer, expert);
   const std::uint8_t* first =
       owners_.data() + (static_cast<std::size_t>(layer) * static_cast<std::size_t>(experts_) +
-                        static_cast<std::size_t>(expert)) * kReplicasMax;
+                        static_cast<std::size_t>(expert)) *
+                           kReplicasMax;
   std::size_t count = 0;
   while (count < kReplicasMax && first[count] != kNobody) ++count;
   return {first, count};
@@ -35,12 +39,14 @@ std::span<const std::uint8_t> Placement::Owners(int layer, int expert) const {
 
 void Placement::AddOwner(int layer, int expert, Slot slot) {
   const auto owners = Owners(layer, expert);
-  CONCLAVE_CHECK(owners.size() < kReplicasMax && slot.value >= 0 && slot.value < kSlotsMax, "slot %d", slot.value);
+  CONCLAVE_CHECK(owners.size() < kReplicasMax && slot.value >= 0 && slot.value < kSlotsMax,
+                 "slot %d", slot.value);
   auto* first = const_cast<std::uint8_t*>(owners.data());
   auto* const end = first + owners.size();
   const auto id = static_cast<std::uint8_t>(slot.value);
   auto* const at = std::lower_bound(first, end, id);
-  CONCLAVE_CHECK(at == end || *at != id, "slot %d owns layer %d expert %d already", slot.value, layer, expert);
+  CONCLAVE_CHECK(at == end || *at != id, "slot %d owns layer %d expert %d already", slot.value,
+                 layer, expert);
   std::move_backward(at, end, end + 1);
   *at = id;
 }
@@ -73,8 +79,9 @@ std::vector<std::uint16_t> Placement::OwnedBy(int layer, Slot slot) const {
 }
 
 std::uint64_t Placement::Digest() const {
-  return Mix(Mix(HashBytes(std::as_bytes(std::span(owners_))), static_cast<std::uint64_t>(moe_layers_)),
-             static_cast<std::uint64_t>(experts_));
+  return Mix(
+      Mix(HashBytes(std::as_bytes(std::span(owners_))), static_cast<std::uint64_t>(moe_layers_)),
+      static_cast<std::uint64_t>(experts_));
 }
 
 }  // namespace conclave

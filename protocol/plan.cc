@@ -29,8 +29,9 @@ class Digest {
 };
 
 void Fold(Digest& digest, const SamplingParams& sampling) {
-  for (const double value : {sampling.temperature, sampling.top_p, sampling.min_p, sampling.repetition_penalty,
-                             sampling.presence_penalty, sampling.frequency_penalty}) {
+  for (const double value :
+       {sampling.temperature, sampling.top_p, sampling.min_p, sampling.repetition_penalty,
+        sampling.presence_penalty, sampling.frequency_penalty}) {
     digest.Real(value);
   }
   digest.Number(sampling.top_k);

@@ -1,0 +1,218 @@
+// Coordinator -> worker.
+#include <span>
+
+#include "base/limits.h"
+#include "base/status.h"
+#include "protocol/codec_parts.h"
+
+namespace conclave::codec {
+namespace {
+
+void Put(const Welcome& in, pb::ToWorker& out) {
+  auto& welcome = *out.mutable_welcome();
+  welcome.set_slot(in.slot.value);
+  welcome.set_heartbeat_micros(in.heartbeat_micros);
+}
+
+void Put(const Prepare& in, pb::ToWorker& out) {
+  auto& prepare = *out.mutable_prepare();
+  prepare.set_epoch(in.epoch.value);
+  for (const ViewPeer& peer : in.peers) {
+    auto& p = *prepare.add_peers();
+    p.set_slot(peer.slot.value);
+    p.set_uuid(peer.uuid);
+    p.set_address(peer.address);
+  }
+  prepare.set_moe_layers(in.placement.moe_layers());
+  prepare.set_experts(in.placement.experts());
+  const auto& flat = in.placement.flat();
+  prepare.set_owners(flat.data(), flat.size());
+}
+
+void Put(const Commit& in, pb::ToWorker& out) {
+  out.mutable_commit()->set_epoch(in.epoch.value);
+  out.mutable_commit()->set_first_step(in.first_step.value);
+}
+
+void PutSampling(const SamplingParams& in, pb::Sampling& out) {
+  out.set_temperature(in.temperature);
+  out.set_top_k(in.top_k);
+  out.set_top_p(in.top_p);
+  out.set_min_p(in.min_p);
+  out.set_repetition_penalty(in.repetition_penalty);
+  out.set_presence_penalty(in.presence_penalty);
+  out.set_frequency_penalty(in.frequency_penalty);
+  for (const auto& [id, bias] : in.logit_bias) {
+    out.add_bias_ids(id);
+    out.add_bias_values(bias);
+  }
+  out.set_seed(in.seed);
+  out.mutable_stop_ids()->Add(in.stop_ids.begin(), in.stop_ids.end());
+  out.set_min_tokens(in.min_tokens);
+  if (in.logprobs) out.set_logprobs(*in.logprobs);
+  if (in.prompt_logprobs) out.set_prompt_logprobs(*in.prompt_logprobs);
+  out.set_routed_experts(in.routed_experts);
+}
+
+void Put(const StepAsk& in, pb::ToWorker& out) {
+  auto& ask = *out.mutable_step_ask();
+  ask.set_epoch(in.epoch.value);
+  ask.set_step(in.step.value);
+  ask.set_digest(in.digest);
+  ask.mutable_part_digests()->Add(in.part_digests.begin(), in.part_digests.end());
+  ask.set_part_index(in.part_index);
+  ask.set_rows_in_all(in.rows_in_all);
+  ask.set_slot(in.part.slot.value);
+  for (const SeqId seq : in.part.closes) ask.add_closes(seq.value);
+  for (const SequenceOpen& open : in.part.opens) {
+    auto& o = *ask.add_opens();
+    o.set_seq(open.seq.value);
+    PutSampling(open.sampling, *o.mutable_sampling());
+    o.set_prompt_tokens(open.prompt_tokens);
+    o.mutable_tokens()->Add(open.tokens.begin(), open.tokens.end());
+    for (const BlockId block : open.blocks) o.add_blocks(block.value);
+  }
+  for (const Chunk& chunk : in.part.chunks) {
+    auto& c = *ask.add_chunks();
+    c.set_seq(chunk.seq.value);
+    c.set_begin(chunk.begin);
+    c.set_count(chunk.count);
+    c.set_sample(chunk.sample);
+    for (const BlockId block : chunk.new_blocks) c.add_new_blocks(block.value);
+  }
+}
+
+void Put(const Goodbye& in, pb::ToWorker& out) {
+  out.mutable_goodbye()->set_reason(in.reason);
+  out.mutable_goodbye()->set_refused(in.refused);
+}
+
+absl::StatusOr<ToWorker> Get(const pb::Welcome& in) {
+  RETURN_IF_ERROR(InRange("welcome.slot", in.slot(), 0, kSlotsMax - 1));
+  RETURN_IF_ERROR(InRange("welcome.heartbeat_micros", in.heartbeat_micros(), 1, 60'000'000));
+  return Welcome{.slot = Slot{in.slot()}, .heartbeat_micros = in.heartbeat_micros()};
+}
+
+absl::StatusOr<ToWorker> Get(const pb::Prepare& in) {
+  Prepare out{.epoch = Epoch{in.epoch()}, .peers = {}, .placement = {}};
+  RETURN_IF_ERROR(AtMost("prepare.peers", static_cast<std::size_t>(in.peers_size()), kSlotsMax));
+  for (const auto& peer : in.peers()) {
+    RETURN_IF_ERROR(InRange("prepare.peers.slot", peer.slot(), 0, kSlotsMax - 1));
+    if (!out.peers.empty() && out.peers.back().slot.value >= peer.slot()) {
+      return absl::InvalidArgumentError("prepare.peers are not in rising slot order");
+    }
+    out.peers.push_back(
+        {.slot = Slot{peer.slot()}, .uuid = peer.uuid(), .address = peer.address()});
+  }
+  RETURN_IF_ERROR(InRange("prepare.moe_layers", in.moe_layers(), 0, kLayersMax));
+  RETURN_IF_ERROR(InRange("prepare.experts", in.experts(), 0, kExpertsMax));
+  const auto bytes = static_cast<std::int64_t>(in.moe_layers()) * in.experts() * kReplicasMax;
+  RETURN_IF_ERROR(
+      InRange("prepare.owners size", static_cast<std::int64_t>(in.owners().size()), bytes, bytes));
+  for (const char owner : in.owners()) {
+    const auto slot = static_cast<std::uint8_t>(owner);
+    if (slot != 0xff) RETURN_IF_ERROR(InRange("prepare.owners", slot, 0, kSlotsMax - 1));
+  }
+  const auto flat = std::as_bytes(std::span(in.owners()));
+  std::vector<std::uint8_t> owners;
+  owners.reserve(flat.size());
+  for (const std::byte b : flat) owners.push_back(std::to_integer<std::uint8_t>(b));
+  out.placement = Placement::FromFlat(in.moe_layers(), in.experts(), std::move(owners));
+  return out;
+}
+
+absl::StatusOr<SamplingParams> GetSampling(const pb::Sampling& in) {
+  SamplingParams out;
+  out.temperature = in.temperature();
+  out.top_k = in.top_k();
+  out.top_p = in.top_p();
+  out.min_p = in.min_p();
+  out.repetition_penalty = in.repetition_penalty();
+  out.presence_penalty = in.presence_penalty();
+  out.frequency_penalty = in.frequency_penalty();
+  RETURN_IF_ERROR(
+      AtMost("sampling.logit_bias", static_cast<std::size_t>(in.bias_ids_size()), kLogitBiasMax));
+  if (in.bias_ids_size() != in.bias_values_size()) {
+    return absl::InvalidArgumentError("sampling.logit_bias has unequal ids and values");
+  }
+  for (int i = 0; i < in.bias_ids_size(); ++i)
+    out.logit_bias.emplace_back(in.bias_ids(i), in.bias_values(i));
+  out.seed = in.seed();
+  RETURN_IF_ERROR(
+      AtMost("sampling.stop_ids", static_cast<std::size_t>(in.stop_ids_size()), 2 * kStopIdsMax));
+  out.stop_ids.assign(in.stop_ids().begin(), in.stop_ids().end());
+  out.min_tokens = in.min_tokens();
+  if (in.has_logprobs()) {
+    RETURN_IF_ERROR(InRange("sampling.logprobs", in.logprobs(), 0, kLogprobsMax));
+    out.logprobs = in.logprobs();
+  }
+  if (in.has_prompt_logprobs()) {
+    RETURN_IF_ERROR(InRange("sampling.prompt_logprobs", in.prompt_logprobs(), 0, kLogprobsMax));
+    out.prompt_logprobs = in.prompt_logprobs();
+  }
+  out.routed_experts = in.routed_experts();
+  return out;
+}
+
+absl::StatusOr<ToWorker> Get(const pb::StepAsk& in) {
+  StepAsk out{.epoch = Epoch{in.epoch()}, .step = StepId{in.step()}, .digest = in.digest()};
+  RETURN_IF_ERROR(
+      AtMost("step.part_digests", static_cast<std::size_t>(in.part_digests_size()), kSlotsMax));
+  out.part_digests.assign(in.part_digests().begin(), in.part_digests().end());
+  RETURN_IF_ERROR(InRange("step.part_index", in.part_index(), 0, in.part_digests_size() - 1));
+  out.part_index = in.part_index();
+  RETURN_IF_ERROR(InRange("step.rows_in_all", in.rows_in_all(), 0, kRowsPerStepMax));
+  out.rows_in_all = in.rows_in_all();
+  RETURN_IF_ERROR(InRange("step.slot", in.slot(), 0, kSlotsMax - 1));
+  out.part.slot = Slot{in.slot()};
+  out.part.closes = Ids<SeqId>(in.closes());
+  for (const auto& open : in.opens()) {
+    RETURN_IF_ERROR(
+        AtMost("step.opens.tokens", static_cast<std::size_t>(open.tokens_size()), kContextMax));
+    RETURN_IF_ERROR(
+        InRange("step.opens.prompt_tokens", open.prompt_tokens(), 1, open.tokens_size()));
+    ASSIGN_OR_RETURN(SamplingParams sampling, GetSampling(open.sampling()));
+    out.part.opens.push_back({.seq = SeqId{open.seq()},
+                              .sampling = std::move(sampling),
+                              .prompt_tokens = open.prompt_tokens(),
+                              .tokens = {open.tokens().begin(), open.tokens().end()},
+                              .blocks = Ids<BlockId>(open.blocks())});
+  }
+  for (const auto& chunk : in.chunks()) {
+    RETURN_IF_ERROR(InRange("step.chunks.begin", chunk.begin(), 0, kContextMax));
+    RETURN_IF_ERROR(InRange("step.chunks.count", chunk.count(), 1, kRowsPerStepMax));
+    out.part.chunks.push_back({.seq = SeqId{chunk.seq()},
+                               .begin = chunk.begin(),
+                               .count = chunk.count(),
+                               .sample = chunk.sample(),
+                               .new_blocks = Ids<BlockId>(chunk.new_blocks())});
+  }
+  return out;
+}
+
+}  // namespace
+
+void ToProto(const ToWorker& message, pb::ToWorker& out) {
+  std::visit([&](const auto& in) { Put(in, out); }, message);
+}
+
+absl::StatusOr<ToWorker> FromProto(const pb::ToWorker& in) {
+  switch (in.message_case()) {
+    case pb::ToWorker::kWelcome:
+      return Get(in.welcome());
+    case pb::ToWorker::kPrepare:
+      return Get(in.prepare());
+    case pb::ToWorker::kCommit:
+      return Commit{.epoch = Epoch{in.commit().epoch()},
+                    .first_step = StepId{in.commit().first_step()}};
+    case pb::ToWorker::kStepAsk:
+      return Get(in.step_ask());
+    case pb::ToWorker::kGoodbye:
+      return Goodbye{.reason = in.goodbye().reason(), .refused = in.goodbye().refused()};
+    case pb::ToWorker::MESSAGE_NOT_SET:
+      break;
+  }
+  return absl::InvalidArgumentError("message is not set, or of a newer version");
+}
+
+}  // namespace conclave::codec
