@@ -21,7 +21,7 @@ TEST(Bf16, EveryValueRoundTrips) {
 }
 
 TEST(Bf16, RoundsHalfToEven) {
-  EXPECT_EQ(ToFloat(ToBf16(1.0f + 0x1p-8f)), 1.0f);             // half way, even below
+  EXPECT_EQ(ToFloat(ToBf16(1.0f + 0x1p-8f)), 1.0f);                // half way, even below
   EXPECT_EQ(ToFloat(ToBf16(1.0f + 3 * 0x1p-8f)), 1.0f + 0x1p-6f);  // half way, even above
   EXPECT_EQ(ToFloat(ToBf16(1.0f + 0x1.01p-8f)), 1.0f + 0x1p-7f);
   EXPECT_TRUE(std::isinf(ToFloat(ToBf16(std::numeric_limits<float>::max()))));
@@ -37,7 +37,8 @@ TEST(F16, EveryFiniteValueIsItsFormula) {
       EXPECT_FALSE(std::isfinite(got));
       continue;
     }
-    const double want = exponent == 0 ? std::ldexp(fraction, -14) : std::ldexp(1.0 + fraction, exponent - 15);
+    const double want =
+        exponent == 0 ? std::ldexp(fraction, -14) : std::ldexp(1.0 + fraction, exponent - 15);
     ASSERT_EQ(got, static_cast<float>(want));
     ASSERT_EQ(negative, static_cast<float>(-want));
     ASSERT_EQ(std::signbit(negative), true);

@@ -19,7 +19,8 @@ TEST(Hash, EveryByteAndTheLengthCount) {
   }
   std::set<std::uint64_t> seen;
   const std::string zeros(200, '\0');
-  for (std::size_t n = 0; n <= zeros.size(); ++n) seen.insert(HashBytes(std::string_view(zeros).substr(0, n)));
+  for (std::size_t n = 0; n <= zeros.size(); ++n)
+    seen.insert(HashBytes(std::string_view(zeros).substr(0, n)));
   EXPECT_EQ(seen.size(), zeros.size() + 1);
 }
 

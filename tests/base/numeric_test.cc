@@ -11,8 +11,9 @@ namespace {
 
 // Distance in units of the last place of `want` (double), against long double libm.
 double UlpsOff(double got, long double want) {
-  const double ulp = std::nextafter(std::abs(static_cast<double>(want)), std::numeric_limits<double>::infinity()) -
-                     std::abs(static_cast<double>(want));
+  const double ulp =
+      std::nextafter(std::abs(static_cast<double>(want)), std::numeric_limits<double>::infinity()) -
+      std::abs(static_cast<double>(want));
   return static_cast<double>(std::abs(static_cast<long double>(got) - want)) / ulp;
 }
 
@@ -34,7 +35,8 @@ TEST(Numeric, LogIsWithinTwoUlps) {
     const double x = Exp((rng.Uniform() - 0.5) * 1400);
     ASSERT_LE(UlpsOff(Log(x), std::log(static_cast<long double>(x))), 2.0) << x;
     const double near_one = 0.5 + rng.Uniform();
-    ASSERT_LE(UlpsOff(Log(near_one), std::log(static_cast<long double>(near_one))), 2.0) << near_one;
+    ASSERT_LE(UlpsOff(Log(near_one), std::log(static_cast<long double>(near_one))), 2.0)
+        << near_one;
   }
   EXPECT_EQ(Log(1.0), 0.0);
   EXPECT_EQ(Log(0.0), -std::numeric_limits<double>::infinity());
