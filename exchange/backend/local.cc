@@ -246,19 +246,16 @@ void LocalBackend::WithdrawLocked(Lock& lock) {
 }
 
 absl::Status LocalBackend::WhoIsMissing() const {
-  std::string silent;
-  for (const Link& link : links_) {
-    if (!link.received) absl::StrAppend(&silent, silent.empty() ? "" : ", ", link.slot.value);
-  }
-  if (!silent.empty()) {
-    return absl::DeadlineExceededError(absl::StrCat("no frame from slots ", silent));
-  }
   const auto self = static_cast<std::size_t>(view_.self.value);
+  std::vector<Slot> silent;
+  std::vector<Slot> not_taking;
   for (const Link& link : links_) {
-    if (link.endpoint->from[self].state == Mailbox::State::kEmpty) continue;
-    absl::StrAppend(&silent, silent.empty() ? "" : ", ", link.slot.value);
+    if (!link.received) silent.push_back(link.slot);
+    const Mailbox& box = link.endpoint->from[self];
+    const bool ours = box.state != Mailbox::State::kEmpty && box.sender == mine_->id;
+    if (ours) not_taking.push_back(link.slot);
   }
-  return absl::DeadlineExceededError(absl::StrCat("frame not taken by slots ", silent));
+  return DeadlineError(silent, not_taking);
 }
 
 void LocalBackend::Abort(Epoch epoch) {
