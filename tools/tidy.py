@@ -16,7 +16,7 @@ SOURCE = {".cc", ".h", ".cu", ".py", ".rs", ".proto"}
 
 # folder -> what its files may include of ours. The most specific folder wins. The layer table, executable.
 L1 = ["base", "protocol", "model", "kernels", "exchange", "text"]
-ALL = ["base", "protocol", "model", "model/edge", "kernels", "exchange", "exchange/backend", "text", "coordinator",
+ALL = ["base", "base/edge", "protocol", "model", "model/edge", "kernels", "exchange", "exchange/backend", "text", "coordinator",
        "coordinator/edge", "worker", "worker/edge", "cli", "sim", "bench", "tests", "conclave", "google"]
 LAYERS = {
     "base": ["base"],
@@ -27,10 +27,11 @@ LAYERS = {
     "text": ["base", "text"],
     "coordinator": ["base", "protocol", "text", "coordinator"],
     "worker": ["base", "protocol", "model", "kernels", "exchange", "worker"],
+    "base/edge": ["base", "base/edge"],
     "model/edge": ["base", "model", "model/edge"],
     "exchange/backend": ["base", "exchange", "exchange/backend"],
-    "coordinator/edge": L1 + ["model/edge", "coordinator", "coordinator/edge", "conclave", "google"],
-    "worker/edge": L1 + ["model/edge", "exchange/backend", "worker", "worker/edge", "conclave", "google"],
+    "coordinator/edge": L1 + ["base/edge", "model/edge", "coordinator", "coordinator/edge", "conclave", "google"],
+    "worker/edge": L1 + ["base/edge", "model/edge", "exchange/backend", "worker", "worker/edge", "conclave", "google"],
     "cli": ALL, "sim": ALL, "tests": ALL, "bench": ALL,
 }
 # Files that stand in a core's folder but are something else.
@@ -46,23 +47,23 @@ OURS = re.compile(r"^(base|protocol|model|kernels|exchange|text|coordinator|work
 # third-party header -> the kinds of place it may appear in (prefixes of paths)
 ROOTS = ["cli/", "sim/", "tests/", "bench/", "coordinator/main.cc", "worker/main.cc"]
 THIRD_PARTY = [
-    (r"^(grpc|grpcpp)/", ["coordinator/edge/", "worker/edge/"] + ROOTS),
-    (r"^google/protobuf/", ["protocol/codec", "coordinator/edge/", "worker/edge/"] + ROOTS),
+    (r"^(grpc|grpcpp)/", ["base/edge/", "coordinator/edge/", "worker/edge/"] + ROOTS),
+    (r"^google/protobuf/", ["protocol/codec", "base/edge/", "coordinator/edge/", "worker/edge/"] + ROOTS),
     (r"^uc[pst]/", ["exchange/backend/"]),
     (r"^mpi\.h", ["exchange/backend/"]),
     (r"^(cuda|nccl)", ["exchange/backend/", "kernels/"]),
-    (r"^prometheus/", ["coordinator/edge/", "worker/edge/"] + ROOTS),
-    (r"^spdlog/", ["coordinator/edge/", "worker/edge/"] + ROOTS),
+    (r"^prometheus/", ["base/edge/", "coordinator/edge/", "worker/edge/"] + ROOTS),
+    (r"^spdlog/", ["base/edge/", "coordinator/edge/", "worker/edge/"] + ROOTS),
     (r"^nlohmann/", ["model/edge/", "text/", "coordinator/edge/", "worker/edge/"] + ROOTS),
     (r"^CLI/", ROOTS),
     (r"^(immintrin|x86intrin|xmmintrin|cpuid)\.h", ["kernels/", "bench/", "tests/", "worker/edge/"]),
     (r"^(thread|mutex|condition_variable|chrono|future|semaphore|latch|barrier|random|ctime|sys/time\.h|time\.h|"
      r"unistd\.h|pthread\.h)$",
-     ["model/edge/", "exchange/backend/", "coordinator/edge/", "worker/edge/", "text/"] + ROOTS),
+     ["base/edge/", "model/edge/", "exchange/backend/", "coordinator/edge/", "worker/edge/", "text/"] + ROOTS),
 ]
 # names no core may say
 PURE = ("base/", "protocol/", "model/", "kernels/", "exchange/", "coordinator/", "worker/")
-NOT_PURE = ("model/edge/", "exchange/backend/", "coordinator/edge/", "worker/edge/", "coordinator/main.cc",
+NOT_PURE = ("base/edge/", "model/edge/", "exchange/backend/", "coordinator/edge/", "worker/edge/", "coordinator/main.cc",
             "worker/main.cc")
 BANNED = re.compile(r"\b(getenv|std::thread|std::mutex|std::chrono|std::random_device|rand\(\)|srand|gettimeofday|"
                     r"clock_gettime|usleep|std::this_thread|grpc::|ucp_|MPI_|ncclComm|cudaStream|std::cout|std::cerr)")
