@@ -3,7 +3,8 @@
 // A block: for each kv head its k, then its v.
 //   bf16  k [head_dim / 2][32 positions][2]   two channels of one position side by side: the scores
 //                                             of 16 positions come from one VDPBF16PS per pair
-//         v [16][channels][2]                 two positions of one channel side by side
+//         v [channels / 16][16][16][2]      16 channels at a time, two positions of one channel
+//                                           side by side
 //   f32   k [head_dim][32 positions]          v [32 positions][channels]
 // channels is head_dim padded to 16; the padding is never written, and what it yields is never
 // stored.

@@ -9,33 +9,34 @@ namespace {
 
 constexpr std::int64_t kLinesPerTile = 64;
 
-template <typename Kv, int kLines>
+template <typename Kv, int kLines, bool kAhead>
 void Values(Pass& pass, const Line* lines, int first, std::int64_t positions) {
   std::int64_t channel = 0;
   // As many channels at a time as 24 accumulators allow; which ones go together changes no bit.
   if constexpr (kLines <= 3)
     for (; channel + 128 <= pass.channels; channel += 128)
-      Kv::template Values<kLines, 8>(pass, lines, first, channel, positions);
+      Kv::template Values<kLines, 8, kAhead>(pass, lines, first, channel, positions);
   if constexpr (kLines <= 6)
     for (; channel + 64 <= pass.channels; channel += 64)
-      Kv::template Values<kLines, 4>(pass, lines, first, channel, positions);
+      Kv::template Values<kLines, 4, kAhead>(pass, lines, first, channel, positions);
   for (; channel + 32 <= pass.channels; channel += 32)
-    Kv::template Values<kLines, 2>(pass, lines, first, channel, positions);
+    Kv::template Values<kLines, 2, kAhead>(pass, lines, first, channel, positions);
   for (; channel < pass.channels; channel += 16)
-    Kv::template Values<kLines, 1>(pass, lines, first, channel, positions);
+    Kv::template Values<kLines, 1, kAhead>(pass, lines, first, channel, positions);
 }
 
-template <typename Kv>
+template <typename Kv, bool kAhead>
 struct Products {
   using ScoresFn = void (*)(Pass&, const Line*, std::int64_t, __m512);
   using ValuesFn = void (*)(Pass&, const Line*, int, std::int64_t);
   static constexpr ScoresFn kScores[kLinesPerPass] = {
-      Kv::template Scores<1>, Kv::template Scores<2>, Kv::template Scores<3>,
-      Kv::template Scores<4>, Kv::template Scores<5>, Kv::template Scores<6>,
-      Kv::template Scores<7>, Kv::template Scores<8>};
-  static constexpr ValuesFn kValues[kLinesPerPass] = {Values<Kv, 1>, Values<Kv, 2>, Values<Kv, 3>,
-                                                      Values<Kv, 4>, Values<Kv, 5>, Values<Kv, 6>,
-                                                      Values<Kv, 7>, Values<Kv, 8>};
+      Kv::template Scores<1, kAhead>, Kv::template Scores<2, kAhead>,
+      Kv::template Scores<3, kAhead>, Kv::template Scores<4, kAhead>,
+      Kv::template Scores<5, kAhead>, Kv::template Scores<6, kAhead>,
+      Kv::template Scores<7, kAhead>, Kv::template Scores<8, kAhead>};
+  static constexpr ValuesFn kValues[kLinesPerPass] = {
+      Values<Kv, 1, kAhead>, Values<Kv, 2, kAhead>, Values<Kv, 3, kAhead>, Values<Kv, 4, kAhead>,
+      Values<Kv, 5, kAhead>, Values<Kv, 6, kAhead>, Values<Kv, 7, kAhead>, Values<Kv, 8, kAhead>};
 };
 
 // Turns a line's scores of this fold into probabilities relative to its new maximum. All eight
@@ -67,7 +68,7 @@ void Softmax(Pass& pass, int at, Line& line, std::int64_t positions) {
 }
 
 // Folds positions begin .. begin + kFold - 1 into up to 8 lines of rising position.
-template <typename Kv>
+template <typename Kv, bool kAhead>
 void Fold(Pass& pass, Line* lines, int count, std::int64_t begin, __m512 scale) {
   while (count > 0 && lines->position < begin) {
     ++lines;
@@ -79,13 +80,13 @@ void Fold(Pass& pass, Line* lines, int count, std::int64_t begin, __m512 scale) 
     return n < kFold ? n : kFold;
   };
   const std::int64_t blocks = CeilDiv(seen(count - 1), kKvBlockTokens);
-  Products<Kv>::kScores[count - 1](pass, lines, blocks, scale);
+  Products<Kv, kAhead>::kScores[count - 1](pass, lines, blocks, scale);
   for (int i = 0; i < count; ++i) Softmax<Kv>(pass, i, lines[i], seen(i));
   // Lines that see the same positions share the loads of v; near the diagonal those are one row's.
   for (int first = 0; first < count;) {
     int end = first + 1;
     while (end < count && seen(end) == seen(first)) ++end;
-    Products<Kv>::kValues[end - first - 1](pass, lines + first, first, seen(first));
+    Products<Kv, kAhead>::kValues[end - first - 1](pass, lines + first, first, seen(first));
     first = end;
   }
 }
@@ -136,8 +137,9 @@ void Attend(const AttentionArgs& args, const KvLayout& layout, const Tile& tile)
     }
     for (std::int64_t i = 0; i < count; i += kLinesPerPass) {
       const std::int64_t left = count - i;
-      Fold<Kv>(pass, lines + i, static_cast<int>(left < kLinesPerPass ? left : kLinesPerPass),
-               begin, scale);
+      const auto fold = i == 0 ? Fold<Kv, true> : Fold<Kv, false>;
+      fold(pass, lines + i, static_cast<int>(left < kLinesPerPass ? left : kLinesPerPass), begin,
+           scale);
     }
   }
   for (std::int64_t i = 0; i < count; ++i) {

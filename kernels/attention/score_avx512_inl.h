@@ -28,21 +28,32 @@ struct Pass {
   std::int64_t channels = 0;
   std::int64_t v_offset = 0;
   const std::byte* blocks[kFoldBlocks] = {};
+  // The same bytes of the next fold: a pass that is the first to read k and v brings them to L2,
+  // line by line with the loads it makes itself. Decoding depends on it: between the two products
+  // and the softmax the hardware loses the stream.
+  const std::byte* ahead[kFoldBlocks] = {};
   alignas(64) float scores[kLinesPerPass][kFold];
   alignas(64) std::byte probabilities[kLinesPerPass][kFold * 2];  // bf16
 };
 
 struct Bf16Kv {
-  template <int kLines>
+  static constexpr std::int64_t kValueBytes = kKvBlockTokens * 2;  // of one channel of a block's v
+
+  template <int kLines, bool kAhead>
   static void Scores(Pass& pass, const Line* lines, std::int64_t blocks, __m512 scale) {
     for (std::int64_t b = 0; b < blocks; ++b) {
       const std::byte* k = pass.blocks[b];
+      const std::byte* ahead = pass.ahead[b];
       __m512 c[kLines][2];
 #pragma GCC unroll 8
       for (int m = 0; m < kLines; ++m) c[m][0] = c[m][1] = _mm512_setzero_ps();
       for (std::int64_t i = 0; i < pass.head_dim * 2; i += 4) {
         const __m512i k0 = _mm512_load_si512(k + i * kKvBlockTokens);
         const __m512i k1 = _mm512_load_si512(k + i * kKvBlockTokens + 64);
+        if constexpr (kAhead) {
+          _mm_prefetch(ahead + i * kKvBlockTokens, _MM_HINT_T1);
+          _mm_prefetch(ahead + i * kKvBlockTokens + 64, _MM_HINT_T1);
+        }
 #pragma GCC unroll 8
         for (int m = 0; m < kLines; ++m) {
           const __m512i q = BroadcastPair(lines[m].q + i);
@@ -67,7 +78,7 @@ struct Bf16Kv {
 
   // out = out * correction + p v over `positions`, for kVectors * 16 channels from `channel` on.
   // The missing half of a last pair is masked: a place not written yet may hold NaN.
-  template <int kLines, int kVectors>
+  template <int kLines, int kVectors, bool kAhead>
   static void Values(Pass& pass, const Line* lines, int first, std::int64_t channel,
                      std::int64_t positions) {
     __m512 c[kLines][kVectors];
@@ -78,14 +89,20 @@ struct Bf16Kv {
         c[m][j] = _mm512_mul_ps(_mm512_set1_ps(lines[m].correction),
                                 _mm512_load_ps(lines[m].out + channel + 16 * j));
     for (std::int64_t b = 0; b * kKvBlockTokens < positions; ++b) {
-      const std::byte* v = pass.blocks[b] + pass.v_offset + channel * 4;
+      const std::byte* v = pass.blocks[b] + pass.v_offset + channel * kValueBytes;
+      const std::byte* ahead = pass.ahead[b] + pass.v_offset + channel * kValueBytes;
       const std::byte* p = pass.probabilities[first] + b * kKvBlockTokens * 2;
       const std::int64_t left = positions - b * kKvBlockTokens;
       const std::int64_t pairs = (left < kKvBlockTokens ? left : kKvBlockTokens) / 2;
-      for (std::int64_t i = 0; i < pairs; ++i)
-        Multiply<kLines, kVectors, false>(c, p + i * 4, v + i * pass.channels * 4);
+      for (std::int64_t i = 0; i < pairs; ++i) {
+        if constexpr (kAhead)
+#pragma GCC unroll 8
+          for (int j = 0; j < kVectors; ++j)
+            _mm_prefetch(ahead + i * 64 + 16 * kValueBytes * j, _MM_HINT_T1);
+        Multiply<kLines, kVectors, false>(c, p + i * 4, v + i * 64);
+      }
       if (left < kKvBlockTokens && left % 2 != 0)
-        Multiply<kLines, kVectors, true>(c, p + pairs * 4, v + pairs * pass.channels * 4);
+        Multiply<kLines, kVectors, true>(c, p + pairs * 4, v + pairs * 64);
     }
 #pragma GCC unroll 8
     for (int m = 0; m < kLines; ++m)
@@ -99,9 +116,9 @@ struct Bf16Kv {
 #pragma GCC unroll 8
     for (int j = 0; j < kVectors; ++j) {
       if constexpr (kOneOfPair) {
-        x[j] = _mm512_maskz_loadu_epi16(0x55555555u, v + 64 * j);
+        x[j] = _mm512_maskz_loadu_epi16(0x55555555u, v + 16 * kValueBytes * j);
       } else {
-        x[j] = _mm512_load_si512(v + 64 * j);
+        x[j] = _mm512_load_si512(v + 16 * kValueBytes * j);
       }
     }
 #pragma GCC unroll 8
@@ -115,7 +132,7 @@ struct Bf16Kv {
 
 // The same over a float cache, kept for checking: the query is widened, probabilities stay float.
 struct F32Kv {
-  template <int kLines>
+  template <int kLines, bool kAhead>
   static void Scores(Pass& pass, const Line* lines, std::int64_t blocks, __m512 scale) {
     for (std::int64_t b = 0; b < blocks; ++b) {
       const auto* k = reinterpret_cast<const float*>(pass.blocks[b]);
@@ -140,7 +157,7 @@ struct F32Kv {
     return p;
   }
 
-  template <int kLines, int kVectors>
+  template <int kLines, int kVectors, bool kAhead>
   static void Values(Pass& pass, const Line* lines, int first, std::int64_t channel,
                      std::int64_t positions) {
     for (int m = 0; m < kLines; ++m) {

@@ -35,7 +35,7 @@ LogitSliceStats BestOf(const float* logits, std::int32_t begin, std::int32_t cou
   alignas(64) std::int32_t ids[16];
   _mm512_store_ps(values, best);
   _mm512_store_si512(ids, id);
-  LogitSliceStats stats{-1, lowest, 0};
+  LogitSliceStats stats;
   for (int j = 0; j < 16; ++j) {
     if (ids[j] < 0) continue;
     const bool wins = stats.best < 0 || values[j] > stats.max ||

@@ -83,7 +83,7 @@ void WriteV(const Head& head, const KvLayout& layout, DType dtype, std::int64_t 
     const __m512i wide = _mm512_cvtepu16_epi32(NarrowBf16(x));
     const __m512i placed = odd ? _mm512_slli_epi32(wide, 16) : wide;
     const __mmask32 half = odd ? 0xaaaaaaaau : 0x55555555u;
-    _mm512_mask_storeu_epi16(v + (offset / 2 * layout.channels + i) * 4,
+    _mm512_mask_storeu_epi16(v + i * kKvBlockTokens * 2 + offset / 2 * 64,
                              half & First32(2 * (layout.head_dim - i)), placed);
   }
 }
