@@ -138,6 +138,8 @@ def function_spans(path, text):
         if not match:
             continue
         indent = match.group(1)
+        if line.strip().startswith(":"):  # the last line of a constructor's initialiser list
+            indent = indent[4:]
         end = i + 1
         if closer is None:
             while end < len(lines) and (not lines[end].strip() or lines[end].startswith(indent + " ")):
@@ -165,7 +167,7 @@ def check_dead(files, texts):
     for path in files:
         if path.endswith((".cc", ".cu")) and not re.search(rf"\b{re.escape(path.split('/')[-1])}\b", cmake):
             yield f"{path}: in no target"
-        if path.endswith(".h") and path not in included:
+        if path.endswith(".h") and not any(path == name or path.endswith("/" + name) for name in included):
             yield f"{path}: included nowhere"
 
 
