@@ -51,7 +51,10 @@ class Pieces {
 };
 
 // middle = silu(gate) * up, rounded to bf16: 32 channels, one cache line.
-void StoreMiddle(const Activations& middle, const Piece& piece, const float* acc) {
+void StoreMiddle(const Activations& middle, std::int64_t width, const Piece& piece,
+                 const float* acc) {
+  // Padding is zero even where a row is not finite and its products with zero weights are NaN.
+  const __mmask32 mask = First32(width - piece.panel * kPairChannels);
   for (std::int64_t r = 0; r < piece.count; ++r) {
     const float* const gate = acc + r * kPanelChannels;
     const float* const up = gate + kPairChannels;
@@ -59,7 +62,7 @@ void StoreMiddle(const Activations& middle, const Piece& piece, const float* acc
     const __m512 high = _mm512_mul_ps(Silu16(_mm512_loadu_ps(gate + 16)), _mm512_loadu_ps(up + 16));
     std::byte* const to =
         middle.data + (piece.slot + r) * middle.stride_bytes + piece.panel * kPairChannels * 2;
-    _mm512_store_si512(to, NarrowBf16(low, high));
+    _mm512_store_si512(to, _mm512_maskz_mov_epi16(mask, NarrowBf16(low, high)));
   }
 }
 
@@ -116,7 +119,7 @@ void FfnUp(const FfnUpArgs& args, const Lane& lane) {
         next.weights != nullptr ? next.weights + next.panel * panel_bytes : nullptr;
     RowsTimesPanel(args.rows.data() + piece.slot, piece.count,
                    piece.weights + piece.panel * panel_bytes, args.hidden, ahead, acc);
-    StoreMiddle(args.middle, piece, acc);
+    StoreMiddle(args.middle, args.width, piece, acc);
   }
 }
 
