@@ -1,0 +1,30 @@
+#include "base/edge/credentials.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace conclave {
+
+std::shared_ptr<grpc::ServerCredentials> ServerCredentialsFor() {
+  return grpc::InsecureServerCredentials();
+}
+
+std::shared_ptr<grpc::ChannelCredentials> ChannelCredentialsFor() {
+  return grpc::InsecureChannelCredentials();
+}
+
+bool IsLoopback(std::string_view address) {
+  if (address.starts_with("unix:")) return true;
+  const std::size_t colon = address.rfind(':');
+  const std::string_view host = address.substr(0, colon);
+  return host == "localhost" || host == "[::1]" || host.starts_with("127.");
+}
+
+absl::Status CheckExposure(const std::string& flag, const std::string& address, bool insecure) {
+  if (insecure || IsLoopback(address)) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(flag, " ", address,
+                   " can be reached from other machines and there is no TLS: listen on "
+                   "127.0.0.1, or say --insecure if the network is trusted"));
+}
+
+}  // namespace conclave

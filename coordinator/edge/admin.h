@@ -1,0 +1,55 @@
+// The admin plane: conclave.v1.AdminService and gRPC health on one port, plain HTTP for probes and
+// metrics on another. No secrets here and no TLS: Kubernetes' probes have none.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/edge/http_server.h"
+#include "conclave/v1/admin.grpc.pb.h"
+#include "coordinator/edge/metrics.h"
+#include "coordinator/edge/serving.h"
+#include "grpcpp/health_check_service_interface.h"
+
+namespace conclave {
+
+class AdminService final
+    : public v1::AdminService::WithCallbackMethod_GetCluster<v1::AdminService::Service> {
+ public:
+  explicit AdminService(Serving& serving) : serving_(serving) {}
+  grpc::ServerUnaryReactor* GetCluster(grpc::CallbackServerContext* context,
+                                       const v1::GetClusterRequest* request,
+                                       v1::GetClusterResponse* response) override;
+
+ private:
+  Serving& serving_;
+};
+
+// Says one thing in every place that is asked about it. Services: "liveness" is up while the
+// process is; "", "readiness" and "conclave.v1.InferenceService" while it can serve.
+class Health {
+ public:
+  void Attach(grpc::HealthCheckServiceInterface* service);
+  void SetCoreReady(bool ready);
+  void SetDraining();  // from now on not ready, whatever the core says
+  bool ready() const;
+  bool ever_ready() const;
+
+ private:
+  void Publish();
+  mutable std::mutex mutex_;
+  grpc::HealthCheckServiceInterface* service_ = nullptr;
+  bool core_ready_ = false;
+  bool draining_ = false;
+  bool ever_ready_ = false;
+};
+
+// /livez /readyz /startupz /metrics.
+absl::StatusOr<std::unique_ptr<HttpServer>> StartProbes(const std::string& address,
+                                                        Serving& serving, const Health& health,
+                                                        const Metrics& metrics);
+
+}  // namespace conclave

@@ -1,0 +1,29 @@
+// Every way a call can fail, as gRPC status plus details that programs can read: ErrorInfo (domain
+// "conclave"), BadRequest for a field, RetryInfo where trying again makes sense.
+#pragma once
+
+#include <string_view>
+
+#include "coordinator/core.h"
+#include "coordinator/edge/translate.h"
+#include "grpcpp/support/status.h"
+
+namespace conclave {
+
+inline constexpr const char* kErrorDomain = "conclave";
+
+// OK for endings that are messages (stop, length, cancelled on request).
+grpc::Status StatusOf(const Ending& ending);
+grpc::Status StatusOf(const FieldError& error);
+grpc::Status Overloaded(std::string_view message);   // RESOURCE_EXHAUSTED, try again
+grpc::Status Unavailable(std::string_view message);  // UNAVAILABLE, try again
+grpc::Status TooLarge(std::string_view message);     // RESOURCE_EXHAUSTED, never try again
+
+// What clients should use as their service config: a call that found nobody to serve it is tried
+// again, before its first message only.
+inline constexpr const char* kClientServiceConfig = R"({"methodConfig": [{
+  "name": [{"service": "conclave.v1.InferenceService"}],
+  "retryPolicy": {"maxAttempts": 4, "initialBackoff": "0.1s", "maxBackoff": "2s",
+                  "backoffMultiplier": 2, "retryableStatusCodes": ["UNAVAILABLE"]}}]})";
+
+}  // namespace conclave

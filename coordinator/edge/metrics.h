@@ -1,0 +1,33 @@
+// What Prometheus scrapes from the coordinator: names start with conclave_, suffixes and buckets
+// are vLLM's. Histograms are filled as tokens pass; the rest is read from the core's status when
+// asked.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "coordinator/core.h"
+
+namespace conclave {
+
+struct TokenTimes {
+  Micros asked_at = 0;
+  Micros last_token_at = 0;  // 0: this is the first
+  Micros now = 0;
+};
+
+class Metrics {
+ public:
+  Metrics();
+  ~Metrics();
+  // Any thread. One part on its way to a client.
+  void Count(const StreamPart& part, const TokenTimes& times);
+  // Everything, in Prometheus' text format.
+  std::string Render(const ClusterStatus& status) const;
+
+ private:
+  struct Histograms;
+  std::unique_ptr<Histograms> histograms_;
+};
+
+}  // namespace conclave

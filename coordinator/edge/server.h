@@ -1,0 +1,57 @@
+// The coordinator, put together: core, strand, services, ports. The only place that owns them.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/log.h"
+#include "coordinator/core.h"
+#include "grpcpp/channel.h"
+
+namespace conclave {
+
+struct CoordinatorOptions {
+  std::string model_dir;  // config, weights' headers and tokenizer files are read; no weights
+  CoordinatorConfig core;
+  std::string listen = "127.0.0.1:8470";  // gRPC for clients and workers; port 0: any free one
+  std::string admin = "127.0.0.1:8471";   // gRPC: health and AdminService
+  std::string admin_http;                 // probes and metrics; empty: the admin port + 1
+  bool insecure = false;                  // other machines may connect without TLS
+  bool reflection = false;
+  std::string version, commit;  // for GetServerInfo
+  LogFn log;                    // must be set
+};
+
+struct ShutdownPlan {
+  Micros grace = 0;  // not ready, but still admitting: load balancers need time to notice
+  Micros drain = 0;  // nothing new; what runs may finish
+};
+
+class CoordinatorServer {
+ public:
+  // Opens the model and the ports. Errors are one line that says what to do: NotFound and
+  // InvalidArgument for the model, AlreadyExists for a port in use, FailedPrecondition for an
+  // address that needs --insecure.
+  static absl::StatusOr<std::unique_ptr<CoordinatorServer>> Start(CoordinatorOptions options);
+  ~CoordinatorServer();  // Shutdown at once, if nobody did
+
+  int port() const;  // bound ones
+  int admin_port() const;
+  int admin_http_port() const;
+  bool ready() const;
+
+  // For clients and a worker in this process.
+  std::shared_ptr<grpc::Channel> InProcessChannel();
+
+  // Not ready; grace; drain; what is left ends with UNAVAILABLE. Waits; may be called once.
+  // `hurry` (may be null) is asked every few milliseconds whether to skip what is left of waiting.
+  void Shutdown(const ShutdownPlan& plan, bool (*hurry)() = nullptr);
+
+ private:
+  class Impl;
+  explicit CoordinatorServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace conclave

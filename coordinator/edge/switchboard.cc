@@ -1,0 +1,128 @@
+#include "coordinator/edge/switchboard.h"
+
+#include <utility>
+
+#include "protocol/codec.h"
+
+namespace conclave {
+
+Switchboard::Switchboard(Metrics& metrics, LogFn log, std::function<void(bool)> on_ready)
+    : metrics_(metrics), log_(std::move(log)), on_ready_(std::move(on_ready)) {}
+
+RequestId Switchboard::AddClient(std::string id, std::shared_ptr<ClientStream> stream, Micros now) {
+  std::lock_guard lock(mutex_);
+  const RequestId request{next_request_++};
+  ++ids_[id];
+  clients_.emplace(request.value, Client{std::move(id), std::move(stream), now, 0});
+  return request;
+}
+
+void Switchboard::RemoveClient(RequestId request) { Take(request); }
+
+LinkId Switchboard::AddWorker(std::shared_ptr<WorkerStream> stream) {
+  std::lock_guard lock(mutex_);
+  const LinkId link{next_link_++};
+  workers_.emplace(link.value, std::move(stream));
+  return link;
+}
+
+bool Switchboard::HasRequest(const std::string& id) const {
+  std::lock_guard lock(mutex_);
+  return ids_.contains(id);
+}
+
+std::size_t Switchboard::clients() const {
+  std::lock_guard lock(mutex_);
+  return clients_.size();
+}
+
+std::shared_ptr<ClientStream> Switchboard::Take(RequestId request) {
+  std::lock_guard lock(mutex_);
+  const auto found = clients_.find(request.value);
+  if (found == clients_.end()) return nullptr;
+  std::shared_ptr<ClientStream> stream = std::move(found->second.stream);
+  const auto counted = ids_.find(found->second.id);
+  if (--counted->second == 0) ids_.erase(counted);
+  clients_.erase(found);
+  return stream;
+}
+
+std::shared_ptr<WorkerStream> Switchboard::Worker(LinkId link) const {
+  std::lock_guard lock(mutex_);
+  const auto found = workers_.find(link.value);
+  return found == workers_.end() ? nullptr : found->second;
+}
+
+std::vector<RequestId> Switchboard::EndAll(const Ending& ending) {
+  std::vector<RequestId> requests;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [request, client] : clients_) requests.push_back(RequestId{request});
+  }
+  for (const RequestId request : requests) {
+    StreamPart last;
+    last.ending = ending;
+    if (std::shared_ptr<ClientStream> stream = Take(request)) stream->Deliver(std::move(last));
+  }
+  return requests;
+}
+
+void Switchboard::DropWorkers(const std::string& reason) {
+  std::vector<std::shared_ptr<WorkerStream>> workers;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [link, worker] : workers_) workers.push_back(worker);
+  }
+  for (const auto& worker : workers) worker->Drop(reason);
+}
+
+void Switchboard::CarryToClient(TellClient& tell, Micros now) {
+  std::shared_ptr<ClientStream> stream;
+  TokenTimes times;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = clients_.find(tell.request.value);
+    if (found == clients_.end()) return;  // it was ended at shutdown
+    Client& client = found->second;
+    stream = client.stream;
+    times = {.asked_at = client.asked_at, .last_token_at = client.last_token_at, .now = now};
+    if (!tell.part.ids.empty()) client.last_token_at = now;
+  }
+  metrics_.Count(tell.part, times);
+  if (tell.part.ending) Take(tell.request);
+  stream->Deliver(std::move(tell.part));
+}
+
+void Switchboard::Carry(CoordinatorEffect& effect, Micros now) {
+  if (auto* tell = std::get_if<TellClient>(&effect)) {
+    CarryToClient(*tell, now);
+  } else if (auto* say = std::get_if<TellWorker>(&effect)) {
+    if (auto stream = Worker(say->link)) stream->Send(Encode(say->message));
+  } else if (auto* drop = std::get_if<DropLink>(&effect)) {
+    if (auto stream = Worker(drop->link)) stream->Drop(drop->reason);
+  } else if (auto* line = std::get_if<LogLine>(&effect)) {
+    log_(static_cast<LogLevel>(line->level), line->text);
+  }
+}
+
+void Switchboard::Settle(const CoordinatorEvent& event, Micros) {
+  if (const auto* left = std::get_if<ClientLeft>(&event)) {
+    // Whether or not the core had a last word for somebody who is gone, the stream must end.
+    StreamPart last;
+    last.ending.emplace().end = End::kCancelled;
+    if (auto stream = Take(left->request)) stream->Deliver(std::move(last));
+  } else if (const auto* said = std::get_if<WorkerSaid>(&event)) {
+    if (auto stream = Worker(said->link)) stream->Handled();
+  } else if (const auto* gone = std::get_if<WorkerGone>(&event)) {
+    std::lock_guard lock(mutex_);
+    workers_.erase(gone->link.value);
+  }
+}
+
+void Switchboard::Observe(const CoordinatorCore& core) {
+  if (core.ready() == ready_) return;
+  ready_ = core.ready();
+  on_ready_(ready_);
+}
+
+}  // namespace conclave

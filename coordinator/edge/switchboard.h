@@ -1,0 +1,80 @@
+// Who is on the line: carries the core's effects to client streams and worker links.
+//
+// Threading: streams and links are added by gRPC's threads and found by the strand; the lock guards
+// only the maps and is never held while a stream is spoken to.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "base/log.h"
+#include "coordinator/core.h"
+#include "coordinator/edge/metrics.h"
+#include "coordinator/edge/strand.h"
+
+namespace conclave {
+
+// A client's stream. Deliver is called in order, up to and including one part with an ending.
+class ClientStream {
+ public:
+  virtual ~ClientStream() = default;
+  virtual void Deliver(StreamPart part) = 0;
+};
+
+// A worker's control stream.
+class WorkerStream {
+ public:
+  virtual ~WorkerStream() = default;
+  virtual void Send(std::string bytes) = 0;          // an encoded ToWorker
+  virtual void Drop(const std::string& reason) = 0;  // after what was sent
+  virtual void Handled() = 0;                        // one WorkerSaid of this link is done with
+};
+
+class Switchboard final : public EffectCarrier {
+ public:
+  // `on_ready` hears about every change of the core's readiness, on the strand.
+  Switchboard(Metrics& metrics, LogFn log, std::function<void(bool)> on_ready);
+
+  RequestId AddClient(std::string id, std::shared_ptr<ClientStream> stream, Micros now);
+  void RemoveClient(RequestId request);  // its ask was never posted
+  LinkId AddWorker(std::shared_ptr<WorkerStream> stream);
+  bool HasRequest(const std::string& id) const;
+  std::size_t clients() const;
+  // Every client still on the line gets this ending; returns their numbers.
+  std::vector<RequestId> EndAll(const Ending& ending);
+  void DropWorkers(const std::string& reason);
+
+  void Carry(CoordinatorEffect& effect, Micros now) override;
+  void Settle(const CoordinatorEvent& event, Micros now) override;
+  void Observe(const CoordinatorCore& core) override;
+
+ private:
+  struct Client {
+    std::string id;
+    std::shared_ptr<ClientStream> stream;
+    Micros asked_at;
+    Micros last_token_at;  // 0: none yet
+  };
+  void CarryToClient(TellClient& tell, Micros now);
+  std::shared_ptr<ClientStream> Take(RequestId request);
+  std::shared_ptr<WorkerStream> Worker(LinkId link) const;
+
+  Metrics& metrics_;
+  const LogFn log_;
+  const std::function<void(bool)> on_ready_;
+  bool ready_ = false;  // the strand's
+
+  mutable std::mutex mutex_;
+  std::uint64_t next_request_ = 1;
+  std::uint64_t next_link_ = 1;
+  absl::flat_hash_map<std::uint64_t, Client> clients_;
+  absl::flat_hash_map<std::string, int> ids_;  // how many live streams carry this id
+  absl::flat_hash_map<std::uint64_t, std::shared_ptr<WorkerStream>> workers_;
+};
+
+}  // namespace conclave

@@ -1,0 +1,162 @@
+// The core's words, as clients and operators read them.
+#include <bit>
+#include <cstring>
+
+#include "base/check.h"
+#include "coordinator/edge/translate.h"
+
+namespace conclave {
+namespace {
+
+v1::FinishReason ReasonOf(End end) {
+  switch (end) {
+    case End::kStop:
+      return v1::FINISH_REASON_STOP;
+    case End::kLength:
+      return v1::FINISH_REASON_LENGTH;
+    case End::kCancelled:
+      return v1::FINISH_REASON_CANCELLED;
+    case End::kDeadline:
+    case End::kRefused:
+    case End::kOverloaded:
+    case End::kUnavailable:
+    case End::kInternal:
+      break;
+  }
+  return v1::FINISH_REASON_UNSPECIFIED;  // these end with a status, not with a message
+}
+
+double Ms(Micros micros) { return static_cast<double>(micros) / 1e3; }
+
+void Fill(const TokenLogprob& from, v1::TokenLogprob& to) {
+  to.set_token_id(from.id);
+  to.set_logprob(from.logprob);
+  for (const TopLogprob& top : from.top) {
+    v1::TopLogprob& entry = *to.add_top();
+    entry.set_token_id(top.id);
+    entry.set_logprob(top.logprob);
+  }
+}
+
+void Fill(const std::vector<std::uint16_t>& routed, const ModelFacts& model,
+          v1::RoutedExperts& to) {
+  static_assert(std::endian::native == std::endian::little, "the ids travel as they lie");
+  to.set_layers(model.moe_layers);
+  to.set_k(model.topk);
+  const std::size_t per_token = static_cast<std::size_t>(model.moe_layers * model.topk);
+  CONCLAVE_CHECK(per_token > 0 && routed.size() % per_token == 0, "%zu ids", routed.size());
+  to.set_tokens(static_cast<std::int32_t>(routed.size() / per_token));
+  to.set_data(routed.data(), routed.size() * sizeof(std::uint16_t));
+}
+
+void Fill(const Ending& ending, v1::Finished& to) {
+  to.set_reason(ReasonOf(ending.end));
+  to.set_stop_string(ending.stop);
+  if (ending.stop_id) to.set_stop_token_id(*ending.stop_id);
+  v1::Usage& usage = *to.mutable_usage();
+  usage.set_prompt_tokens(ending.usage.prompt_tokens);
+  usage.set_cached_prompt_tokens(ending.usage.cached_prompt_tokens);
+  usage.set_completion_tokens(ending.usage.completion_tokens);
+  v1::Timing& timing = *to.mutable_timing();
+  timing.set_queue_ms(Ms(ending.timing.queue));
+  timing.set_ttft_ms(Ms(ending.timing.first_token));
+  timing.set_inter_token_ms_p50(Ms(ending.timing.gap_p50));
+  timing.set_inter_token_ms_max(Ms(ending.timing.gap_max));
+  timing.set_total_ms(Ms(ending.timing.total));
+}
+
+void Fill(const WorkerStatus& from, const ClusterStatus& status, bool with_experts,
+          v1::WorkerSummary& to) {
+  to.set_slot(from.slot.value);
+  to.set_uuid(from.uuid);
+  to.set_role(from.role == Role::kExpert ? "expert" : "worker");
+  to.set_state(from.state);
+  to.set_address(from.address);
+  to.set_experts(from.experts);
+  to.set_expert_bytes(from.expert_bytes);
+  to.set_kv_blocks_used(from.kv_blocks_used);
+  to.set_kv_blocks_cached(from.kv_blocks_cached);
+  to.set_kv_blocks_total(from.kv_blocks_total);
+  to.set_rows_per_second(from.rows_per_second);
+  to.set_rss_bytes(from.rss_bytes);
+  to.set_expert_rows(from.expert_rows);
+  to.set_kernels(from.kernels);
+  to.set_exchange(from.exchange);
+  if (!with_experts) return;
+  const std::size_t experts = static_cast<std::size_t>(status.model.experts);
+  for (std::size_t layer = 0; layer < from.experts_by_layer.size(); ++layer) {
+    v1::LayerExperts& entry = *to.add_layers();
+    for (const std::uint16_t id : from.experts_by_layer[layer]) {
+      const std::size_t at = layer * experts + id;
+      entry.add_ids(id);
+      entry.add_rows(at < status.expert_rows.size() ? status.expert_rows[at] : 0);
+    }
+  }
+}
+
+}  // namespace
+
+v1::GenerateResponse ToProto(const StreamPart& part, const std::string& request_id,
+                             const ModelFacts& model) {
+  v1::GenerateResponse response;
+  response.set_request_id(request_id);
+  response.mutable_token_ids()->Assign(part.ids.begin(), part.ids.end());
+  response.set_text(part.text);
+  for (const TokenLogprob& entry : part.logprobs) Fill(entry, *response.add_logprobs());
+  for (const TokenLogprob& entry : part.prompt_logprobs) {
+    Fill(entry, *response.add_prompt_logprobs());
+  }
+  if (part.ending && ReasonOf(part.ending->end) != v1::FINISH_REASON_UNSPECIFIED) {
+    Fill(*part.ending, *response.mutable_finished());
+    if (!part.routed.empty()) {
+      Fill(part.routed, model, *response.mutable_finished()->mutable_routed_experts());
+    }
+  }
+  return response;
+}
+
+v1::GetClusterResponse ToProto(const ClusterStatus& status, bool with_experts) {
+  v1::GetClusterResponse response;
+  response.set_epoch(status.epoch.value);
+  response.set_ready(status.ready);
+  response.set_not_ready_because(status.not_ready_because);
+  v1::ModelSummary& model = *response.mutable_model();
+  model.set_name(status.model.name);
+  model.set_identity(status.model.identity);
+  model.set_vocab_size(status.model.vocab);
+  model.set_context(status.model.context);
+  model.set_moe_layers(status.model.moe_layers);
+  model.set_experts(status.model.experts);
+  model.set_experts_per_token(status.model.topk);
+  for (const WorkerStatus& worker : status.workers) {
+    Fill(worker, status, with_experts, *response.add_workers());
+  }
+  response.mutable_requests()->set_running(status.requests_running);
+  response.mutable_requests()->set_waiting(status.requests_waiting);
+  response.mutable_last_epoch_change()->set_cause(status.last_epoch_cause);
+  response.mutable_last_epoch_change()->set_ms(Ms(status.last_epoch_micros));
+  for (std::size_t i = 0; i < status.phases.size() && i < std::size(kPhaseNames); ++i) {
+    v1::PhaseSummary& phase = *response.add_phases();
+    phase.set_name(kPhaseNames[i]);
+    phase.set_micros(status.phases[i].micros);
+    phase.set_bytes(status.phases[i].bytes);
+    phase.set_ops(status.phases[i].ops);
+  }
+  response.set_steps(status.steps);
+  return response;
+}
+
+v1::GetLoadResponse LoadOf(const ClusterStatus& status) {
+  v1::GetLoadResponse response;
+  response.set_requests_running(status.requests_running);
+  response.set_requests_waiting(status.requests_waiting);
+  double used = 0, total = 0;
+  for (const WorkerStatus& worker : status.workers) {
+    used += worker.kv_blocks_used;
+    total += worker.kv_blocks_total;
+  }
+  response.set_kv_utilisation(total > 0 ? used / total : 0);
+  return response;
+}
+
+}  // namespace conclave
