@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "base/status.h"
+#include "exchange/backend/peer_watch.h"
 #include "exchange/backend/ucx_link.h"
 #include "exchange/backend/ucx_worker.h"
 #include "exchange/backend/view_check.h"
@@ -26,6 +27,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr char kAddressMagic[] = "ucx1";
 constexpr auto kClosePatience = std::chrono::milliseconds(100);
+constexpr auto kWatchPeriod = std::chrono::milliseconds(1);
 constexpr unsigned kPollsBetweenClocks = 256;  // while there is always something to do
 
 class UcxBackend;
@@ -68,6 +70,7 @@ class UcxBackend final : public ExchangeBackend {
   absl::Status Advance(FrameSink& sink, bool& done);
   absl::Status Pushed();
   absl::Status Idle(bool progressed);
+  absl::Status LookAtPeers();
   absl::Status WhoIsMissing() const;
   bool Progress();
 
@@ -81,6 +84,8 @@ class UcxBackend final : public ExchangeBackend {
   FrameSink* sink_ = nullptr;  // while an exchange runs
   absl::Status inbox_;         // what was wrong with an arrival
   Clock::time_point deadline_;
+  PeerWatch watch_;
+  Clock::time_point next_watch_;
   unsigned polls_ = 0;
   std::atomic<std::uint64_t> aborted_below_{0};  // epochs less than this are aborted
   ExchangeStats stats_;
@@ -136,9 +141,10 @@ bool TakePart(std::string_view& blob, std::string_view& part) {
   return true;
 }
 
-// "ucx1", then for each lane its address with a 32-bit length.
+// "ucx1", this process's name, then each lane's address; every part after its 32-bit length.
 absl::StatusOr<std::string> UcxBackend::StandbyAddress() {
   std::string blob = kAddressMagic;
+  AppendPart(blob, OwnProcessName());
   for (const std::unique_ptr<Lane>& lane : lanes_) {
     if (lane->standby == nullptr) RETURN_IF_ERROR(MakeStandby(*lane));
     AppendPart(blob, lane->standby->address());
@@ -153,6 +159,11 @@ absl::Status UcxBackend::Connect(const Peer& peer) {
         absl::StrCat("slot ", peer.slot.value, ": not a UCX address"));
   }
   blob.remove_prefix(sizeof kAddressMagic - 1);
+  std::string_view process;
+  if (!TakePart(blob, process) || !watch_.Add(peer.slot, process)) {
+    return absl::UnavailableError(
+        absl::StrCat("slot ", peer.slot.value, " is gone: its process has ended"));
+  }
   auto link = std::make_unique<UcxLink>(peer.slot);
   ucs_status_t status = UCS_ERR_UNREACHABLE;
   for (const std::unique_ptr<Lane>& lane : lanes_) {
@@ -338,8 +349,24 @@ absl::Status UcxBackend::Idle(bool progressed) {
     return absl::AbortedError(absl::StrCat("epoch ", view_.epoch.value, " was aborted"));
   }
   if (progressed && ++polls_ % kPollsBetweenClocks != 0) return absl::OkStatus();
-  if (Clock::now() >= deadline_) return WhoIsMissing();
+  const Clock::time_point now = Clock::now();
+  if (now >= deadline_) return WhoIsMissing();
+  if (now >= next_watch_) {
+    next_watch_ = now + kWatchPeriod;
+    RETURN_IF_ERROR(LookAtPeers());
+  }
   if (!progressed && yield_when_idle_) sched_yield();
+  return absl::OkStatus();
+}
+
+// A process that ended after its part of this exchange was done is the next exchange's trouble.
+absl::Status UcxBackend::LookAtPeers() {
+  watch_.Look();
+  for (const Slot slot : watch_.Ended()) {
+    if (LinkOf(static_cast<std::uint32_t>(slot.value))->done()) continue;
+    return absl::UnavailableError(
+        absl::StrCat("slot ", slot.value, " is gone: its process has ended"));
+  }
   return absl::OkStatus();
 }
 
@@ -375,6 +402,7 @@ void UcxBackend::Close() {
   }
   for (const std::unique_ptr<Lane>& lane : lanes_) lane->active.reset();
   links_.clear();
+  watch_.Clear();
   link_of_.fill(nullptr);
 }
 

@@ -22,8 +22,8 @@ struct Setting {
 };
 
 constexpr Setting kSettings[] = {
-    // A dead peer shows within a fifth of a second; the default is 20 s.
-    {"KEEPALIVE_INTERVAL", "200ms"},
+    // Off: see peer_watch.h.
+    {"KEEPALIVE_INTERVAL", "inf"},
     // Without it shared memory is silently left out when peers may fail.
     {"MM_ERROR_HANDLING", "y"},
     {"TCP_TX_SEG_SIZE", "64k"},
