@@ -1,3 +1,5 @@
+#include <cfenv>
+
 #include "kernels/kernel_set.h"
 
 #if defined(__x86_64__)
@@ -8,7 +10,8 @@ namespace conclave {
 void SetComputeThreadFloatMode() {
   constexpr unsigned kFlushToZero = 0x8000;
   constexpr unsigned kDenormalsAreZero = 0x0040;
-  constexpr unsigned kAllExceptionsMasked = 0x1f80;  // the rounding field stays 0: to nearest
+  constexpr unsigned kAllExceptionsMasked = 0x1f80;  // the rounding field is 0: to nearest
+  std::fesetround(FE_TONEAREST);                     // of the x87 unit too, for long double
   _mm_setcsr(kFlushToZero | kDenormalsAreZero | kAllExceptionsMasked);
 }
 
