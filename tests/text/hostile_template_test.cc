@@ -58,6 +58,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"cycle", "{% set ns.d = ns %}{{ ns }}"},
         Case{"cycle_equal", "{% set ns.d = ns %}{% set x = ns == namespace(d=ns) %}"},
         Case{"unpack", "{% set ns.l = dict(**messages[0]) %}"},
+        Case{"select", "{% set x = [text] * 1000 | select('equalto', text) | list %}"},
+        Case{"select_attr", "{% set x = messages | selectattr('content', 'eq', text) | list %}"},
+        Case{"map_attribute", "{% set ns.l = ns.l + messages | map(attribute='x') | list %}"},
         Case{"count_nothing", "{% set x = text.count('') %}"}),
     [](const auto& param) { return param.param.name; });
 
@@ -100,6 +103,20 @@ TEST(HostileTemplateAlone, SizesAreBounded) {
   EXPECT_TRUE(RenderTemplate(std::string(1 << 20, 'x'), input, "{}").ok());
   const absl::Status large = RenderTemplate(std::string((1 << 20) + 1, 'x'), input, "{}").status();
   EXPECT_EQ(large, absl::InvalidArgumentError("chat template: 1048577 bytes, at most 1048576"));
+}
+
+// Looking through all messages for each of them is common, and pays for entries rather than for
+// text.
+TEST(HostileTemplateAlone, QuadraticLooksAreFine) {
+  nlohmann::ordered_json messages;
+  for (int i = 0; i < 1000; ++i) {
+    messages.push_back({{"role", "user"}, {"content", std::string(8000, 'x')}});
+  }
+  const ChatInput input = {.messages_json = messages.dump()};
+  const char* source =
+      "{% for m in messages %}{% set a = messages | selectattr('role', 'equalto', 'user') | list %}"
+      "{% set b = messages[1:] | list | length %}{% set c = messages | list %}{% endfor %}done";
+  EXPECT_EQ(RenderTemplate(source, input, "{}").value(), "done");
 }
 
 // The bounds must not meet honest conversations, however long.

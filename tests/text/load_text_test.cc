@@ -46,7 +46,8 @@ TEST_F(LoadTextTest, WithoutTemplate) {
 TEST_F(LoadTextTest, TemplateOfTheConfig) {
   Add("tokenizer_config.json",
       R"({"chat_template": "{{ bos_token }}|{{ eos_token }}|{{ pad_token }}|{{ unk_token }}",
-          "bos_token": {"content": "<b>", "lstrip": false}, "eos_token": "<e>", "pad_token": null})");
+          "bos_token": {"content": "<b>", "lstrip": false}, "eos_token": "<e>",
+          "pad_token": null})");
   EXPECT_EQ(Chat(), "<b>|<e>||");
 }
 

@@ -29,11 +29,12 @@ TEST(Template, VariablesAndSpecialTokens) {
 }
 
 TEST(Template, ToJson) {
-  const std::string variables =
-      R"({"x": {"b": [1, 1.0, 1e-07, 1e16, 1e22, -0.5, true, null], "a": "<é\"\n\u0001>", "e": [], "m": {}}})";
+  const std::string variables = R"({"x": {"b": [1, 1.0, 1e-07, 1e16, 1e22, -0.5, true, null], )"
+                                R"("a": "<é\"\n\u0001>", "e": [], "m": {}}})";
   EXPECT_EQ(
       Render("{{ x | tojson }}", variables),
-      R"({"b": [1, 1.0, 1e-07, 1e+16, 1e+22, -0.5, true, null], "a": "<é\"\n\u0001>", "e": [], "m": {}})");
+      R"({"b": [1, 1.0, 1e-07, 1e+16, 1e+22, -0.5, true, null], )"
+            R"("a": "<é\"\n\u0001>", "e": [], "m": {}})");
   EXPECT_EQ(Render("{{ x | tojson(ensure_ascii=True, sort_keys=True) }}",
                    R"({"x": {"b": 1, "a": "é😀"}})"),
             R"({"a": "\u00e9\ud83d\ude00", "b": 1})");

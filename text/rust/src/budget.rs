@@ -1,6 +1,6 @@
-//! What one rendering may cost. minijinja's fuel counts instructions; a single instruction can still double a
-//! string or walk a megabyte, so everything that copies or compares pays here for the bytes that it touches.
-//! A rendering owns its thread, so the budget is the thread's.
+//! What one rendering may cost. minijinja's fuel counts instructions; a single instruction can
+//! still double a string or walk a megabyte, so everything that copies or compares pays here for
+//! the bytes that it touches. A rendering owns its thread, so the budget is the thread's.
 
 use std::cell::{Cell, RefCell};
 
@@ -14,6 +14,8 @@ const UNITS_BASE: usize = 256 << 20;
 const UNITS_PER_INPUT_BYTE: usize = 64;
 /// A value costs its bytes and this, since it is more than its text.
 pub const NODE: usize = 32;
+/// An entry of a list that is copied without what it refers to.
+pub const ENTRY: usize = 8;
 /// Containers within containers, for everything that recurses over values.
 pub const DEPTH_MAX: usize = 512;
 
@@ -45,6 +47,11 @@ pub fn charge(units: usize) -> Result<(), Error> {
             ))
         }
     }
+}
+
+/// What is left, to see what something took.
+pub fn left() -> usize {
+    LEFT.get()
 }
 
 /// Whether `charge` ended this rendering.

@@ -1,6 +1,6 @@
-//! Incremental decoding. Each id has its bytes in a table; what a stream holds back is at most an unfinished
-//! character (byte-level vocabularies) or an unfinished run of byte tokens (SentencePiece with byte fallback, where
-//! one bad byte turns its whole run into U+FFFD).
+//! Incremental decoding. Each id has its bytes in a table; what a stream holds back is at most an
+//! unfinished character (byte-level vocabularies) or an unfinished run of byte tokens
+//! (SentencePiece with byte fallback, where one bad byte turns its whole run into U+FFFD).
 
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ const REPLACEMENT: &str = "\u{fffd}";
 /// How the tokenizer's decoder joins the pieces of ids.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scheme {
-    /// The pieces are bytes; the text is their UTF-8, with U+FFFD as String::from_utf8_lossy places it.
+    /// The pieces are bytes; the text is their UTF-8, with U+FFFD as String::from_utf8_lossy places
+    /// it.
     ByteLevel,
     /// The pieces are text or single bytes; up to `strip` blanks at the very start go.
     ByteFallback { strip: usize },
@@ -31,7 +32,8 @@ impl Pieces {
         Pieces { scheme, bytes: Vec::new(), ends: Vec::new(), flags: Vec::new() }
     }
 
-    /// Appends the next id; an id without a token gets an empty piece. False when the table is full.
+    /// Appends the next id; an id without a token gets an empty piece. False when the table is
+    /// full.
     pub fn add(&mut self, piece: &[u8], flags: u8) -> bool {
         self.bytes.extend_from_slice(piece);
         self.flags.push(flags);
@@ -143,8 +145,8 @@ impl StreamDecoder {
         self.held.drain(..from);
     }
 
-    /// A run that is valid so far stays whole, since only its end decides whether it is text. `run_checked` keeps
-    /// this linear: every byte before it belongs to a whole character.
+    /// A run that is valid so far stays whole, since only its end decides whether it is text.
+    /// `run_checked` keeps this linear: every byte before it belongs to a whole character.
     fn push_run_byte(&mut self, byte: u8) {
         self.held.push(byte);
         if !self.run_is_bad {

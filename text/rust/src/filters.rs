@@ -1,10 +1,10 @@
-//! Filters, tests and string methods of a template: a list of those that are allowed, each with what it pays before
-//! it runs. What is not listed does not exist.
+//! Filters, tests and string methods of a template: a list of those that are allowed, each with
+//! what it pays before it runs. What is not listed does not exist.
 
 use minijinja::value::{from_args, Kwargs, Rest};
 use minijinja::{Error, ErrorKind, State, Value};
 
-use crate::budget::{self, Sink, NODE};
+use crate::budget::{self, Sink, ENTRY, NODE};
 use crate::json;
 use crate::operators;
 
@@ -13,6 +13,8 @@ use crate::operators;
 enum Cost {
     Top,      // looks at the top of its arguments
     Tree,     // reads everything under its arguments, makes something of that size
+    Entries,  // copies the entries of lists and the characters of strings
+    Each,     // compares each entry of the first argument with the others
     Many,     // makes an entry of every character or entry
     Count,    // Tree, times the numbers among its arguments
     Replace,  // the first argument, with the second replaced by the third
@@ -35,24 +37,27 @@ macro_rules! entries {
 }
 
 pub const FILTERS: &[Entry] = entries!("|":
-    "abs" Cost::Top, "attr" Cost::Top, "bool" Cost::Top, "count" Cost::Top, "d" Cost::Top, "default" Cost::Top,
-    "first" Cost::Top, "float" Cost::Top, "int" Cost::Top, "last" Cost::Top, "length" Cost::Top, "round" Cost::Top,
-    "safe" Cost::Top, "capitalize" Cost::Tree, "chain" Cost::Tree, "dictsort" Cost::Tree, "groupby" Cost::Tree,
-    "items" Cost::Tree, "lower" Cost::Tree, "max" Cost::Tree, "min" Cost::Tree, "reverse" Cost::Tree,
-    "sort" Cost::Tree, "sum" Cost::Tree, "title" Cost::Tree, "trim" Cost::Tree, "unique" Cost::Tree,
-    "upper" Cost::Tree, "zip" Cost::Tree, "e" Cost::Many, "escape" Cost::Many, "lines" Cost::Many,
-    "list" Cost::Many, "split" Cost::Many, "batch" Cost::Count, "format" Cost::Count, "indent" Cost::Count,
-    "slice" Cost::Count, "select" Cost::Count, "reject" Cost::Count, "selectattr" Cost::Count,
-    "rejectattr" Cost::Count, "replace" Cost::Replace, "join" Cost::Own(join), "map" Cost::Own(map),
-    "string" Cost::Own(string), "tojson" Cost::Own(tojson),
+    "abs" Cost::Top, "attr" Cost::Top, "bool" Cost::Top, "count" Cost::Top, "d" Cost::Top,
+    "default" Cost::Top, "first" Cost::Top, "float" Cost::Top, "int" Cost::Top,
+    "last" Cost::Top, "length" Cost::Top, "round" Cost::Top, "safe" Cost::Top,
+    "capitalize" Cost::Tree, "chain" Cost::Entries, "dictsort" Cost::Tree, "groupby" Cost::Tree,
+    "items" Cost::Entries, "lower" Cost::Tree, "max" Cost::Tree, "min" Cost::Tree,
+    "reverse" Cost::Entries, "sort" Cost::Tree, "sum" Cost::Tree, "title" Cost::Tree,
+    "trim" Cost::Tree, "unique" Cost::Tree, "upper" Cost::Tree, "zip" Cost::Entries,
+    "e" Cost::Many, "escape" Cost::Many, "lines" Cost::Many, "list" Cost::Entries,
+    "split" Cost::Many, "batch" Cost::Count, "format" Cost::Count, "indent" Cost::Count,
+    "slice" Cost::Count, "select" Cost::Each, "reject" Cost::Each, "selectattr" Cost::Each,
+    "rejectattr" Cost::Each, "replace" Cost::Replace, "join" Cost::Own(join),
+    "map" Cost::Own(map), "string" Cost::Own(string), "tojson" Cost::Own(tojson),
 );
 
 pub const TESTS: &[Entry] = entries!("is ":
-    "boolean" Cost::Top, "defined" Cost::Top, "divisibleby" Cost::Top, "eq" Cost::Tree, "equalto" Cost::Tree,
-    "even" Cost::Top, "false" Cost::Top, "float" Cost::Top, "ge" Cost::Tree, "greaterthan" Cost::Tree,
-    "gt" Cost::Tree, "in" Cost::Own(is_in), "integer" Cost::Top, "iterable" Cost::Top, "le" Cost::Tree,
-    "lessthan" Cost::Tree, "lower" Cost::Tree, "lt" Cost::Tree, "mapping" Cost::Top, "ne" Cost::Tree,
-    "none" Cost::Top, "number" Cost::Top, "odd" Cost::Top, "sameas" Cost::Top, "sequence" Cost::Top,
+    "boolean" Cost::Top, "defined" Cost::Top, "divisibleby" Cost::Top, "eq" Cost::Tree,
+    "equalto" Cost::Tree, "even" Cost::Top, "false" Cost::Top, "float" Cost::Top,
+    "ge" Cost::Tree, "greaterthan" Cost::Tree, "gt" Cost::Tree, "in" Cost::Own(is_in),
+    "integer" Cost::Top, "iterable" Cost::Top, "le" Cost::Tree, "lessthan" Cost::Tree,
+    "lower" Cost::Tree, "lt" Cost::Tree, "mapping" Cost::Top, "ne" Cost::Tree, "none" Cost::Top,
+    "number" Cost::Top, "odd" Cost::Top, "sameas" Cost::Top, "sequence" Cost::Top,
     "string" Cost::Top, "true" Cost::Top, "undefined" Cost::Top, "upper" Cost::Tree,
 );
 
@@ -61,6 +66,8 @@ fn pay(cost: Cost, args: &[Value]) -> Result<(), Error> {
     match cost {
         Cost::Top => args.iter().try_for_each(|value| budget::charge(budget::shallow(value))),
         Cost::Tree => args.iter().try_for_each(budget::charge_tree),
+        Cost::Entries => args.iter().try_for_each(pay_entries),
+        Cost::Each => pay_each(args),
         Cost::Many => {
             pay(Cost::Tree, args)?;
             args.iter()
@@ -70,6 +77,23 @@ fn pay(cost: Cost, args: &[Value]) -> Result<(), Error> {
         Cost::Replace => pay_replace(args),
         Cost::Own(_) => Ok(()),
     }
+}
+
+fn pay_entries(value: &Value) -> Result<(), Error> {
+    // A string's characters become values of their own.
+    let each = if value.as_str().is_some() { NODE } else { ENTRY };
+    budget::charge(budget::shallow(value).saturating_mul(each))
+}
+
+/// Everything under the other arguments, once for each entry of the first.
+fn pay_each(args: &[Value]) -> Result<(), Error> {
+    let Some((first, others)) = args.split_first() else {
+        return Ok(());
+    };
+    let before = budget::left();
+    others.iter().try_for_each(budget::charge_tree)?;
+    let once = before - budget::left();
+    budget::charge(budget::shallow(first).saturating_mul(ENTRY + once))
 }
 
 /// Everything under the first argument, once for each unit of what the others say.
@@ -195,7 +219,7 @@ fn join(_: &State, args: &[Value]) -> Result<Value, Error> {
 fn map(state: &State, args: &[Value]) -> Result<Value, Error> {
     let (items, rest, kwargs): (&Value, Rest<Value>, Kwargs) = from_args(args)?;
     if kwargs.has("attribute") {
-        pay(Cost::Tree, args)?;
+        pay(Cost::Each, args)?;
         return state.apply_filter("map", args);
     }
     let name = rest.first().and_then(|value| value.as_str()).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! Values as text the way Python writes them: json.dumps for `tojson`, str() and repr() for everything printed.
+//! Values as text the way Python writes them: json.dumps for `tojson`, str() and repr() for
+//! everything printed.
 
 use minijinja::value::{Kwargs, ObjectRepr, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
@@ -32,7 +33,8 @@ fn as_float(value: &Value) -> f64 {
     f64::try_from(value.clone()).unwrap_or(f64::NAN)
 }
 
-/// str(value): strings as they are, None, True, False, containers as Python shows them; undefined is empty.
+/// str(value): strings as they are, None, True, False, containers as Python shows them; undefined
+/// is empty.
 pub fn write_str(value: &Value, sink: &mut Sink) -> Result<(), Error> {
     match value.as_str() {
         Some(text) => sink.push(text),

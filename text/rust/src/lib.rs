@@ -1,5 +1,5 @@
-//! The C ABI of text/text.cc: thin functions that check pointers, catch panics and hand out owned buffers.
-//! Strings are pointer and length, UTF-8 is checked here, nothing is zero-terminated.
+//! The C ABI of text/text.cc: thin functions that check pointers, catch panics and hand out owned
+//! buffers. Strings are pointer and length, UTF-8 is checked here, nothing is zero-terminated.
 
 mod budget;
 mod decode;

@@ -1,12 +1,12 @@
-//! The operators of a template that can build or compare something large, in place of minijinja's own: they pay for
-//! what they touch, and they print and refuse as Python does.
+//! The operators of a template that can build or compare something large, in place of minijinja's
+//! own: they pay for what they touch, and they print and refuse as Python does.
 
 use std::cmp::Ordering;
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
 
-use crate::budget::{self, Sink, NODE};
+use crate::budget::{self, Sink, ENTRY, NODE};
 use crate::json;
 
 pub type Operator = fn(&State, &[Value]) -> Result<Value, Error>;
@@ -79,7 +79,7 @@ fn add(state: &State, args: &[Value]) -> Result<Value, Error> {
     if is_list(left) && is_list(right) {
         let mut items = Vec::new();
         for item in left.try_iter()?.chain(right.try_iter()?) {
-            budget::charge(NODE / 4)?;
+            budget::charge(ENTRY)?;
             items.push(item);
         }
         return Ok(Value::from(items));
@@ -100,7 +100,7 @@ fn multiply(_: &State, args: &[Value]) -> Result<Value, Error> {
         }
         if is_list(many) {
             let items: Vec<Value> = many.try_iter()?.collect();
-            budget::charge(items.len().saturating_mul(times).saturating_mul(NODE))?;
+            budget::charge(items.len().saturating_mul(times).saturating_mul(ENTRY))?;
             return Ok(std::iter::repeat_n(items, times).flatten().collect());
         }
     }
@@ -173,11 +173,11 @@ pub fn charge_search(needle: &Value, container: &Value) -> Result<(), Error> {
     }
 }
 
-/// Pays for the values that the next instruction copies and hands them back as a list, last first: unpacking a list
-/// leaves its first item on top of the stack.
+/// Pays for the values that the next instruction copies and hands them back as a list, last first:
+/// unpacking a list leaves its first item on top of the stack.
 fn spread(_: &State, args: &[Value]) -> Result<Value, Error> {
     for value in args {
-        budget::charge(budget::shallow(value).saturating_mul(NODE))?;
+        budget::charge(budget::shallow(value).saturating_mul(ENTRY))?;
     }
     Ok(args.iter().rev().cloned().collect())
 }

@@ -1,8 +1,8 @@
 //! Chat templates: Jinja as the field's chat templates expect it, within a budget (budget.rs).
 //!
-//! A template is compiled to minijinja's instructions, and those that can build or compare something large are then
-//! replaced by calls of functions that pay first. Each rendering runs on a thread of its own, with a stack that deep
-//! values cannot exhaust and a budget that ends with it.
+//! A template is compiled to minijinja's instructions, and those that can build or compare
+//! something large are then replaced by calls of functions that pay first. Each rendering runs on a
+//! thread of its own, with a stack that deep values cannot exhaust and a budget that ends with it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -21,10 +21,12 @@ use crate::{Failure, Kind};
 pub const TEMPLATE_BYTES_MAX: usize = 1 << 20;
 pub const INPUT_BYTES_MAX: usize = 64 << 20;
 const TIME_FORMAT_BYTES_MAX: usize = 256;
-/// Values as deep as FUEL instructions can nest them are dropped without running out of it; reserved, not used.
-const STACK_BYTES: usize = 1 << 30;
+/// Values as deep as FUEL instructions can nest them are dropped without running out of it;
+/// reserved, not used.
+const STACK_BYTES: usize = 512 << 20;
 
-/// Writes the present local time into the buffer as strftime does and returns its length, 0 when it cannot.
+/// Writes the present local time into the buffer as strftime does and returns its length, 0 when it
+/// cannot.
 pub type TimeFormatter =
     extern "C" fn(format: *const u8, size: usize, out: *mut u8, capacity: usize) -> usize;
 
@@ -161,7 +163,8 @@ fn guarded<'s>(instruction: &Instruction<'s>) -> Result<Vec<Instruction<'s>>, Er
     })
 }
 
-/// Replaces instructions in place; what takes more than one goes to the end, with jumps there and back.
+/// Replaces instructions in place; what takes more than one goes to the end, with jumps there and
+/// back.
 fn guard(code: &mut Instructions) -> Result<(), Error> {
     let end = code.len() as u32;
     // The program used to stop by running off its end, where the appended parts now are.

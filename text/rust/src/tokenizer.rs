@@ -87,7 +87,8 @@ impl Coder {
     }
 }
 
-/// Which of the two known ways the decoder works in; another one would stream wrong text, so it is refused.
+/// Which of the two known ways the decoder works in; another one would stream wrong text, so it is
+/// refused.
 fn scheme_of(tokenizer: &Tokenizer) -> Result<Scheme, Failure> {
     let decoder =
         serde_json::to_value(tokenizer.get_decoder()).map_err(|error| broken(error.to_string()))?;
@@ -121,8 +122,8 @@ fn scheme_of(tokenizer: &Tokenizer) -> Result<Scheme, Failure> {
     }
 }
 
-/// The characters that stand for bytes in a byte-level vocabulary: printable ones for themselves, the other bytes in
-/// their order from U+0100.
+/// The characters that stand for bytes in a byte-level vocabulary: printable ones for themselves,
+/// the other bytes in their order from U+0100.
 fn byte_of_character() -> HashMap<char, u8> {
     let printable = |b: u8| matches!(b, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     let mut others = 0u32;
