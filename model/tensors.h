@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -56,6 +57,12 @@ class TensorSource {
  public:
   virtual ~TensorSource() = default;
   virtual absl::StatusOr<TensorView> Find(const std::string& name) const = 0;
+
+  // Hints about part of a view, of no consequence for what is read: it will be wanted soon; this
+  // process is done with it for now (a mapped file's pages then no longer count as this process's
+  // memory).
+  virtual void Prefetch(std::span<const std::byte>) const {}
+  virtual void Release(std::span<const std::byte>) const {}
 };
 
 }  // namespace conclave

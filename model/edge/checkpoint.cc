@@ -39,6 +39,9 @@ class MappedTensors : public TensorSource {
     return it->second.view;
   }
 
+  void Prefetch(std::span<const std::byte> part) const override { MappedFile::Prefetch(part); }
+  void Release(std::span<const std::byte> part) const override { MappedFile::Release(part); }
+
   std::vector<std::string> shard_names;
   std::vector<MappedFile> shards;
   absl::flat_hash_map<std::string, Located> tensors;

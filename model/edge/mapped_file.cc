@@ -67,9 +67,11 @@ MappedFile::~MappedFile() {
   if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
-void Prefetch(std::span<const std::byte> mapped) { Advise(mapped, MADV_WILLNEED, false); }
+void MappedFile::Prefetch(std::span<const std::byte> mapped) {
+  Advise(mapped, MADV_WILLNEED, false);
+}
 
-void Release(std::span<const std::byte> mapped) { Advise(mapped, MADV_DONTNEED, true); }
+void MappedFile::Release(std::span<const std::byte> mapped) { Advise(mapped, MADV_DONTNEED, true); }
 
 absl::StatusOr<std::string> ReadSmallFile(const std::string& path, std::size_t bytes_max) {
   ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));

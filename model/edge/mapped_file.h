@@ -22,6 +22,12 @@ class MappedFile {
   MappedFile& operator=(MappedFile&& other) noexcept;
   ~MappedFile();
 
+  // Hints about a part of bytes(): it will be read soon; this process is done with it for now (it
+  // stays in the page cache). Only for memory that a MappedFile owns: released pages are read again
+  // from the file.
+  static void Prefetch(std::span<const std::byte> mapped);
+  static void Release(std::span<const std::byte> mapped);
+
   std::span<const std::byte> bytes() const {
     return bytes_;
   }  // stable while this or its move target lives
@@ -30,11 +36,6 @@ class MappedFile {
   explicit MappedFile(std::span<const std::byte> bytes) : bytes_(bytes) {}
   std::span<const std::byte> bytes_;
 };
-
-// Asks the kernel to start reading these mapped bytes / tells it that this process is done with
-// them (they stay in the page cache). Hints: failure is of no consequence.
-void Prefetch(std::span<const std::byte> mapped);
-void Release(std::span<const std::byte> mapped);
 
 // A small text file whole. NotFound, or InvalidArgument when it is larger than `bytes_max`.
 absl::StatusOr<std::string> ReadSmallFile(const std::string& path, std::size_t bytes_max);

@@ -1,10 +1,10 @@
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "model/edge/checkpoint.h"
-#include "model/edge/mapped_file.h"
 
 namespace conclave {
 namespace {
@@ -71,11 +71,12 @@ absl::Status VerifyCheckpoint(const Checkpoint& checkpoint, const Progress& prog
     for (std::size_t at = 0; at < bytes.size(); at += kChunkBytes) {
       const std::span<const std::byte> chunk =
           bytes.subspan(at, std::min(kChunkBytes, bytes.size() - at));
-      Prefetch(bytes.subspan(at, std::min(4 * kChunkBytes, bytes.size() - at)));
+      checkpoint.tensors->Prefetch(bytes.subspan(at, std::min(4 * kChunkBytes, bytes.size() - at)));
       if (!AllFinite(view.dtype, chunk)) {
         return Infinite(spec, view, at / BytesOf(view.dtype) + FirstBad(view.dtype, chunk));
       }
-      Release(chunk);  // read once: a model larger than memory must not crowd it
+      checkpoint.tensors->Release(
+          chunk);  // read once: a model larger than memory must not crowd it
       done += chunk.size();
       if (progress) progress(done, checkpoint.bytes);
     }

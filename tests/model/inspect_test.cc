@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
@@ -24,6 +25,7 @@ TEST(Params, OfTheNamedShapes) {
   const ParamCounts small = CountParams(*NamedShape("qwen3-30b-a3b", 0));
   EXPECT_EQ(small.total, 30'532'122'624);
   EXPECT_NEAR(static_cast<double>(small.active) / 1e9, 3.0, 0.35);
+  EXPECT_EQ(CountParams(*NamedShape("tiny", 0)).active, 118'400 - 319 * 64 + 3 * 4 * 9'216);
   const ParamCounts large = CountParams(*NamedShape("qwen3-235b-a22b", 0));
   EXPECT_EQ(large.total, 235'093'634'560);
   EXPECT_NEAR(static_cast<double>(large.active) / 1e9, 22, 0.5);
@@ -121,6 +123,21 @@ TEST(Verify, ShippedModelsAreFinite) {
   }
 }
 
+// Letting go of pages must not change what is read, least of all in memory that no file backs.
+TEST(Verify, LeavesTensorsAsTheyWere) {
+  Checkpoint checkpoint;
+  checkpoint.config = *NamedShape("qwen3-30b-a3b", 1);
+  checkpoint.config.experts = 1;
+  checkpoint.config.vocab = 1024;
+  const auto twin = RandomTensors(checkpoint.config, 1, DType::kBf16);
+  checkpoint.tensors = RandomTensors(checkpoint.config, 1, DType::kBf16);
+  ASSERT_TRUE(VerifyCheckpoint(checkpoint, {}).ok());
+  for (const TensorSpec& spec : TensorsOf(checkpoint.config)) {
+    const auto a = checkpoint.tensors->Find(spec.name), b = twin->Find(spec.name);
+    ASSERT_EQ(std::memcmp(a->data, b->data, a->bytes()), 0) << spec.name;
+  }
+}
+
 // One bad element, at places where vector loops go wrong.
 TEST(Verify, FindsOneBadElement) {
   const auto config = NamedShape("tiny", 1);
@@ -155,8 +172,8 @@ TEST(MappedFile, MapsHintsAndRefuses) {
   WriteFile(dir / "none", "");
   auto file = MappedFile::Open(dir / "some");
   ASSERT_TRUE(file.ok());
-  Prefetch(file->bytes().subspan(5000, 100));
-  Release(file->bytes());
+  MappedFile::Prefetch(file->bytes().subspan(5000, 100));
+  MappedFile::Release(file->bytes());
   MappedFile moved = std::move(*file);
   EXPECT_EQ(moved.bytes().size(), 10000u);
   EXPECT_EQ(moved.bytes()[9999], std::byte{'x'});

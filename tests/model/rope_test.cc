@@ -109,6 +109,15 @@ TEST(Rope, UntruncatedRampIsFractional) {
               1e-12);
 }
 
+TEST(Rope, RampOfNoWidth) {  // corr(1) rounds up to 0, corr(32) is clamped to 0
+  const auto config = Read(R"({"rope_scaling": {"rope_type": "yarn", "factor": 4.0,
+                              "original_max_position_embeddings": 6}})");
+  ASSERT_TRUE(config.ok()) << config.status();
+  const std::vector<double> plain = InverseFrequencies(*Read("{}"));
+  EXPECT_EQ(InverseFrequencies(*config)[0], 1.0);
+  EXPECT_NEAR(InverseFrequencies(*config)[1] / plain[1], 0.25, 1e-15);
+}
+
 TEST(Rope, Linear) {
   const auto config = Read(R"({"rope_scaling": {"type": "linear", "factor": 8.0}})");
   ASSERT_TRUE(config.ok()) << config.status();
