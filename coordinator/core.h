@@ -33,7 +33,9 @@ struct CoordinatorConfig {
   std::optional<int>
       chunk_tokens;  // a prompt's chunk is at most so long; unset: the budget decides
   Micros heartbeat_limit = 700'000;
-  Micros prepare_timeout = 600'000'000;  // first load may be long
+  Micros prepare_timeout = 600'000'000;   // first load may be long
+  Micros hello_limit = 10'000'000;        // a link that has not said who it is goes
+  Micros unavailable_limit = 30'000'000;  // requests wait so long for a cluster that is not there
 };
 
 // What a client asked for, translated: prompt as ids, numbers as given. Unset fields mean the
@@ -214,7 +216,10 @@ class CoordinatorCore {
 
   void Handle(const CoordinatorEvent& event, CoordinatorOutbox& outbox);
   ClusterStatus Status(Micros now) const;
-  bool ready() const;
+  bool ready() const;  // an epoch is committed and every expert has an owner
+
+  // CHECKs that blocks, requests and plans in flight add up. For tests and the simulator.
+  void CheckInvariants() const;
 
  private:
   class Impl;

@@ -1,0 +1,32 @@
+// From what a client asked for to a request that can run, or to an ending that says why not and
+// names the field as the API spells it.
+#pragma once
+
+#include <memory>
+#include <variant>
+
+#include "coordinator/core.h"
+#include "coordinator/requests.h"
+
+namespace conclave {
+
+struct AdmissionContext {
+  const CoordinatorConfig& config;
+  const CoordinatorCore::Model& model;
+  const Text* text;  // null: token ids only
+  // How full the queue is.
+  std::size_t waiting = 0;
+  std::int64_t waiting_tokens = 0;
+  bool name_taken = false;  // a live request has this id
+  // Blocks of the largest KV pool of the epoch; 0 when none is committed.
+  std::int64_t blocks_max = 0;
+};
+
+using Admission = std::variant<std::unique_ptr<Request>, Ending>;
+Admission Admit(const ClientAsked& asked, const AdmissionContext& context);
+
+// A request must fit the largest KV pool to its end (its last token is never fed). One that did not
+// say how long it may get is cut to what fits; any other that does not fit gets an ending.
+std::optional<Ending> FitToKv(Request& request, std::int64_t blocks_max);
+
+}  // namespace conclave

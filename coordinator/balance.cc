@@ -1,0 +1,37 @@
+#include "coordinator/balance.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace conclave {
+namespace {
+
+// A prefix draws a sequence to a worker that has at most so many more than the least busy one:
+// else one popular prompt would keep one worker busy and the others idle.
+constexpr std::int32_t kAffinitySlack = 8;
+
+bool LessLoaded(const HomeOffer& a, const HomeOffer& b) {
+  if (a.sequences != b.sequences) return a.sequences < b.sequences;
+  const std::int64_t a_part = std::int64_t{a.held} * b.total;
+  const std::int64_t b_part = std::int64_t{b.held} * a.total;
+  return std::tie(a_part, a.slot) < std::tie(b_part, b.slot);
+}
+
+}  // namespace
+
+std::optional<std::size_t> ChooseHome(std::span<const HomeOffer> offers) {
+  if (offers.empty()) return std::nullopt;
+  const HomeOffer& idlest = *std::ranges::min_element(offers, LessLoaded);
+  std::size_t best = 0;
+  const auto hits = [&](const HomeOffer& offer) {
+    return offer.sequences <= idlest.sequences + kAffinitySlack ? offer.hit_blocks : 0;
+  };
+  for (std::size_t i = 1; i < offers.size(); ++i) {
+    const std::int32_t here = hits(offers[i]);
+    const std::int32_t there = hits(offers[best]);
+    if (here > there || (here == there && LessLoaded(offers[i], offers[best]))) best = i;
+  }
+  return best;
+}
+
+}  // namespace conclave

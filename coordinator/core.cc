@@ -1,0 +1,225 @@
+// The coordinator's dispatch of events: what happened -> which verb. The verbs are in their files.
+#include "coordinator/core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "coordinator/admission.h"
+#include "coordinator/audit.h"
+#include "coordinator/epochs.h"
+#include "coordinator/results.h"
+#include "coordinator/scheduler.h"
+#include "coordinator/state.h"
+#include "coordinator/stats.h"
+#include "coordinator/streams.h"
+
+namespace conclave {
+namespace {
+
+constexpr int kBreaksMax = 4;  // a step that breaks so often breaks because of who says so
+
+}  // namespace
+
+class CoordinatorCore::Impl {
+ public:
+  Impl(const CoordinatorConfig& config, Model model, const Text* text)
+      : state_(config, std::move(model), text) {}
+
+  void On(const ClientAsked& event, CoordinatorOutbox& outbox) {
+    std::int64_t blocks_max = 0;
+    for (const Slot slot : state_.live) {
+      blocks_max = std::max<std::int64_t>(blocks_max, state_.HomeAt(slot).blocks.total());
+    }
+    Admission admission =
+        Admit(event, {.config = state_.config,
+                      .model = state_.model,
+                      .text = state_.text,
+                      .waiting = state_.requests.waiting().size(),
+                      .waiting_tokens = state_.requests.waiting_tokens(),
+                      .name_taken = state_.requests.FindNamed(event.ask.id) != nullptr,
+                      .blocks_max = blocks_max});
+    if (auto* ending = std::get_if<Ending>(&admission)) {
+      Refuse(state_, event.request, std::move(*ending), outbox);
+    } else {
+      state_.requests.Add(std::get<std::unique_ptr<Request>>(std::move(admission)));
+    }
+  }
+
+  void On(const ClientLeft& event, CoordinatorOutbox& outbox) {
+    Cancel(state_.requests.Find(event.request), event.now, "the client left", outbox);
+  }
+
+  void On(const AbortAsked& event, CoordinatorOutbox& outbox) {
+    Cancel(state_.requests.FindNamed(event.id), event.now, "aborted", outbox);
+  }
+
+  void On(const WorkerArrived& event, CoordinatorOutbox& outbox) {
+    if (!state_.membership.Arrive(event.link, event.now)) {
+      outbox.push_back(DropLink{event.link, "too many links"});
+    }
+  }
+
+  void On(const WorkerSaid& event, CoordinatorOutbox& outbox) {
+    Link* link = state_.membership.Find(event.link);
+    if (link == nullptr) return;  // dropped; its last words are still arriving
+    link->heard = std::max(link->heard, event.now);
+    if (!link->greeted && !std::holds_alternative<Hello>(event.message)) {
+      DropWorker(state_, event.link, event.now, "spoke before Hello", outbox);
+      return;
+    }
+    std::visit([&](const auto& message) { Take(*link, event.now, message, outbox); },
+               event.message);
+  }
+
+  void On(const WorkerGone& event, CoordinatorOutbox& outbox) {
+    LoseLink(state_, event.link, event.now, event.reason, outbox);
+  }
+
+  void On(const Ticked& event, CoordinatorOutbox& outbox) {
+    const Membership::Limits limits{.silence = state_.config.heartbeat_limit,
+                                    .hello = state_.config.hello_limit};
+    for (const LinkId link : state_.membership.Silent(event.now, limits)) {
+      DropWorker(state_, link, event.now, "silent for too long", outbox);
+    }
+    CheckPrepareTimeout(state_, event.now, outbox);
+    EndOverdue(event.now, outbox);
+    EndUnavailable(event.now, outbox);
+    SampleRates(state_, event.now);
+  }
+
+  // After every event: what became possible.
+  void Proceed(Micros now, CoordinatorOutbox& outbox) {
+    AdvanceEpochs(state_, now, outbox);
+    const auto ahead =
+        static_cast<std::size_t>(std::clamp(state_.config.plans_ahead, 1, kPlansAheadMax));
+    while (state_.phase == Phase::kServing && !state_.change_wanted &&
+           state_.in_flight.size() < ahead) {
+      std::optional<StepPlan> plan = PlanStep(state_, now);
+      if (!plan.has_value()) return;
+      Send(*plan, outbox);
+    }
+  }
+
+  const CoordinatorState& state() const { return state_; }
+
+ private:
+  void Send(const StepPlan& plan, CoordinatorOutbox& outbox) {
+    for (StepAsk& ask : AsksFor(plan)) {
+      state_.in_flight.back().digest = ask.digest;
+      const LinkId link = state_.HomeAt(ask.part.slot).link;
+      outbox.push_back(TellWorker{link, std::move(ask)});
+    }
+  }
+
+  void Cancel(Request* request, Micros now, std::string why, CoordinatorOutbox& outbox) {
+    if (request == nullptr) return;  // it has ended
+    EndRequest(state_, *request, now, {.end = End::kCancelled, .message = std::move(why)}, outbox);
+  }
+
+  void EndOverdue(Micros now, CoordinatorOutbox& outbox) {
+    const auto& deadlines = state_.requests.deadlines();
+    while (!deadlines.empty() && deadlines.begin()->first <= now) {
+      EndRequest(state_, *state_.requests.Find(deadlines.begin()->second), now,
+                 {.end = End::kDeadline, .message = "the deadline passed"}, outbox);
+    }
+  }
+
+  void EndUnavailable(Micros now, CoordinatorOutbox& outbox) {
+    if (state_.phase != Phase::kGathering) return;
+    for (const RequestId id : state_.requests.All()) {
+      Request& request = *state_.requests.Find(id);
+      const Micros since = std::max(request.order.arrived, state_.gathering_since);
+      if (now - since <= state_.config.unavailable_limit) continue;
+      EndRequest(state_, request, now,
+                 {.end = End::kUnavailable, .message = state_.not_ready_because}, outbox);
+    }
+  }
+
+  void Take(Link& link, Micros now, const Hello& hello, CoordinatorOutbox& outbox) {
+    const bool alone = std::ranges::none_of(state_.membership.links(),
+                                            [](const auto& each) { return each.second.greeted; });
+    if (alone && state_.requests.size() == 0) state_.membership.ForgetReference();
+    const absl::StatusOr<Slot> slot = state_.membership.Greet(link, hello, state_.model.facts);
+    if (!slot.ok()) {
+      const std::string why(slot.status().message());
+      outbox.push_back(TellWorker{link.id, Goodbye{.reason = why, .refused = true}});
+      DropWorker(state_, link.id, now, why, outbox);
+      return;
+    }
+    outbox.push_back(TellWorker{link.id, Welcome{.slot = *slot}});
+    const std::string cause = absl::StrCat("slot ", slot->value, " joins from ", hello.address);
+    Log(outbox, LogLine::Level::kInfo, cause);
+    WantChange(state_, now, cause);
+  }
+
+  void Take(Link& link, Micros now, const Ready& ready, CoordinatorOutbox& outbox) {
+    TakeReady(state_, link, now, ready, outbox);
+  }
+
+  void Take(Link& link, Micros now, const StepResult& result, CoordinatorOutbox& outbox) {
+    const Reception reception = ReceiveResult(state_, link, now, result, outbox);
+    switch (reception.trust) {
+      case Trust::kApplied:
+        return;
+      case Trust::kIgnored:
+        Log(outbox, LogLine::Level::kWarning,
+            absl::StrCat("slot ", link.slot.value, ": ignored ", reception.why));
+        return;
+      case Trust::kNonsense:
+        DropWorker(state_, link.id, now, absl::StrCat("nonsense: ", reception.why), outbox);
+        return;
+    }
+  }
+
+  void Take(Link& link, Micros now, const StepBroken& broken, CoordinatorOutbox& outbox) {
+    const std::string why = absl::StrCat("step ", broken.step.value, " broke at slot ",
+                                         link.slot.value, ": ", broken.error);
+    Log(outbox, LogLine::Level::kWarning, why);
+    // Others say the same of one step: the first word starts the change.
+    if (state_.phase != Phase::kServing || broken.epoch != state_.epoch || !link.member) return;
+    if (++state_.breaks_without_step > kBreaksMax) {
+      DropWorker(state_, link.id, now, why, outbox);
+    } else {
+      ForceChange(state_, now, why, outbox);
+    }
+  }
+
+  void Take(Link& link, Micros, const Heartbeat& heartbeat, CoordinatorOutbox&) {
+    link.heartbeat = heartbeat;
+  }
+
+  void Take(Link& link, Micros, const LoadProgress& progress, CoordinatorOutbox&) {
+    link.expert_bytes = progress.bytes_done;
+  }
+
+  void Take(Link& link, Micros now, const LeaveAsked&, CoordinatorOutbox& outbox) {
+    if (link.draining) return;
+    link.draining = true;
+    const std::string cause = absl::StrCat("slot ", link.slot.value, " leaves");
+    Log(outbox, LogLine::Level::kInfo, cause);
+    WantChange(state_, now, cause);
+  }
+
+  CoordinatorState state_;
+};
+
+CoordinatorCore::CoordinatorCore(const CoordinatorConfig& config, Model model, const Text* text)
+    : impl_(std::make_unique<Impl>(config, std::move(model), text)) {}
+CoordinatorCore::~CoordinatorCore() = default;
+
+void CoordinatorCore::Handle(const CoordinatorEvent& event, CoordinatorOutbox& outbox) {
+  std::visit(
+      [&](const auto& happened) {
+        impl_->On(happened, outbox);
+        impl_->Proceed(happened.now, outbox);
+      },
+      event);
+}
+
+ClusterStatus CoordinatorCore::Status(Micros) const { return StatusOf(impl_->state()); }
+bool CoordinatorCore::ready() const { return IsReady(impl_->state()); }
+void CoordinatorCore::CheckInvariants() const { Audit(impl_->state()); }
+
+}  // namespace conclave

@@ -1,0 +1,69 @@
+// Who is there: control links, the slots they were given, what they said of themselves, and when
+// they were last heard. Judges; the core acts.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/ids.h"
+#include "coordinator/core.h"
+#include "protocol/control.h"
+
+namespace conclave {
+
+struct Link {
+  LinkId id;
+  Micros arrived = 0;
+  Micros heard = 0;      // the last message
+  bool greeted = false;  // its Hello was accepted; the fields below count
+  Hello hello;
+  Slot slot;
+  std::string standby_address;  // for the next epoch it takes part in
+  bool draining = false;
+  bool member = false;  // of the committed epoch
+  Heartbeat heartbeat;
+  std::uint64_t expert_bytes = 0;
+};
+
+class Membership {
+ public:
+  // False when the link is known already or there is no room for more: drop it.
+  bool Arrive(LinkId id, Micros now);
+  Link* Find(LinkId id);
+  const Link* AtSlot(Slot slot) const;  // null: nobody
+  void Remove(LinkId id);
+  const std::map<LinkId, Link>& links() const { return links_; }
+  std::map<LinkId, Link>& links() { return links_; }
+
+  // Checks who it says it is and gives it the lowest free slot. FailedPrecondition says why not.
+  absl::StatusOr<Slot> Greet(Link& link, const Hello& hello, const ModelFacts& facts);
+  // Nothing that was computed so far will be continued: other numerics may come.
+  void ForgetReference() { reference_.reset(); }
+
+  // Greeted and not leaving, rising slot.
+  std::vector<const Link*> Candidates() const;
+  // Links whose silence is too long.
+  struct Limits {
+    Micros silence;
+    Micros hello;
+  };
+  std::vector<LinkId> Silent(Micros now, const Limits& limits) const;
+
+ private:
+  // What all workers must agree on, or one request's bits would depend on where it runs.
+  struct Reference {
+    std::uint64_t numerics;
+    std::string kernels, kv_dtype, exchange;
+    std::uint64_t expert_bytes;
+  };
+  absl::Status CheckHello(const Hello& hello, const ModelFacts& facts) const;
+  absl::Status CheckReference(const Hello& hello) const;
+
+  std::map<LinkId, Link> links_;
+  std::optional<Reference> reference_;
+};
+
+}  // namespace conclave

@@ -1,0 +1,114 @@
+#include "coordinator/requests.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace conclave {
+namespace {
+
+auto PlaceOf(std::vector<Request*>& running, const Request& request) {
+  return std::ranges::lower_bound(running, request.order, std::less{},
+                                  [](const Request* r) { return r->order; });
+}
+
+}  // namespace
+
+void Request::UpdateHashes() {
+  const std::size_t whole = tokens.size() / kKvBlockTokens;
+  while (hashes.size() < whole) {
+    hashes.push_back(
+        HashOfBlock(std::span(tokens).subspan(hashes.size() * kKvBlockTokens, kKvBlockTokens)));
+  }
+}
+
+void Request::Finish(Ending end) {
+  CONCLAVE_CHECK(!ending.has_value(), "request %llu ended twice",
+                 static_cast<unsigned long long>(order.id.value));
+  ending = std::move(end);
+}
+
+Request& RequestTable::Add(std::unique_ptr<Request> request) {
+  Request& added = *request;
+  CONCLAVE_CHECK(added.state == RequestState::kWaiting);
+  const bool fresh = live_.emplace(added.order.id.value, std::move(request)).second;
+  CONCLAVE_CHECK(fresh, "request %llu is live already",
+                 static_cast<unsigned long long>(added.order.id.value));
+  CONCLAVE_CHECK(named_.emplace(added.name, &added).second, "%s", added.name.c_str());
+  waiting_.emplace(added.order, &added);
+  waiting_tokens_ += added.prompt_tokens;
+  if (added.deadline.has_value()) deadlines_.emplace(*added.deadline, added.order.id);
+  return added;
+}
+
+Request* RequestTable::Find(RequestId id) {
+  const auto found = live_.find(id.value);
+  return found == live_.end() ? nullptr : found->second.get();
+}
+
+Request* RequestTable::FindNamed(const std::string& name) {
+  const auto found = named_.find(name);
+  return found == named_.end() ? nullptr : found->second;
+}
+
+void RequestTable::Run(Request& request) {
+  CONCLAVE_CHECK(request.state == RequestState::kWaiting);
+  request.state = RequestState::kRunning;
+  waiting_.erase({request.order, &request});
+  waiting_tokens_ -= request.prompt_tokens;
+  running_.insert(PlaceOf(running_, request), &request);
+}
+
+void RequestTable::Wait(Request& request) {
+  CONCLAVE_CHECK(request.state == RequestState::kRunning);
+  request.state = RequestState::kWaiting;
+  running_.erase(PlaceOf(running_, request));
+  waiting_.emplace(request.order, &request);
+  waiting_tokens_ += request.prompt_tokens;
+}
+
+void RequestTable::Remove(Request& request) {
+  CONCLAVE_CHECK(request.ending.has_value(), "a request goes without an ending");
+  if (request.state == RequestState::kRunning) {
+    running_.erase(PlaceOf(running_, request));
+  } else {
+    waiting_.erase({request.order, &request});
+    waiting_tokens_ -= request.prompt_tokens;
+  }
+  request.state = RequestState::kEnded;
+  if (request.deadline.has_value()) deadlines_.erase({*request.deadline, request.order.id});
+  named_.erase(request.name);
+  live_.erase(request.order.id.value);
+}
+
+std::vector<RequestId> RequestTable::All() const {
+  std::vector<ByArrival> orders;
+  for (const Request* request : running_) orders.push_back(request->order);
+  for (const auto& [order, request] : waiting_) orders.push_back(order);
+  std::ranges::sort(orders);
+  std::vector<RequestId> ids;
+  for (const ByArrival& order : orders) ids.push_back(order.id);
+  return ids;
+}
+
+void RequestTable::CheckInvariants() const {
+  CONCLAVE_CHECK(live_.size() == running_.size() + waiting_.size(), "%zu live", live_.size());
+  CONCLAVE_CHECK(named_.size() == live_.size());
+  CONCLAVE_CHECK(std::ranges::is_sorted(running_, std::less{},
+                                        [](const Request* request) { return request->order; }));
+  std::int64_t tokens = 0;
+  for (const auto& [order, request] : waiting_) {
+    CONCLAVE_CHECK(request->state == RequestState::kWaiting && request->blocks.empty());
+    tokens += request->prompt_tokens;
+  }
+  CONCLAVE_CHECK(tokens == waiting_tokens_);
+  for (const Request* request : running_) {
+    CONCLAVE_CHECK(request->state == RequestState::kRunning && !request->ending.has_value());
+    CONCLAVE_CHECK(request->done <= request->planned &&
+                   request->planned <= request->length_planned());
+    CONCLAVE_CHECK(static_cast<std::int64_t>(request->blocks.size()) * kKvBlockTokens >=
+                   request->planned);
+  }
+}
+
+}  // namespace conclave

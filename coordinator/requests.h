@@ -1,0 +1,120 @@
+// A request from admission to its one ending, and the table of all that are live.
+//
+//   waiting --(opened by the planner)--> running --(preempted, or its worker lost)--> waiting
+//      \_________________________ ended, once ________________/
+//
+// Total order everywhere: (arrival, id).
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "coordinator/core.h"
+#include "coordinator/kv_blocks.h"
+#include "coordinator/stop_scanner.h"
+
+namespace conclave {
+
+struct ByArrival {
+  Micros arrived = 0;
+  RequestId id;
+  friend auto operator<=>(const ByArrival&, const ByArrival&) = default;
+};
+
+enum class RequestState : std::uint8_t { kWaiting, kRunning, kEnded };
+
+struct Request {
+  // What was asked, resolved.
+  ByArrival order;
+  std::string name;  // the client's id
+  SamplingParams sampling;
+  std::int32_t prompt_tokens = 0;
+  std::int32_t length_max = 0;  // tokens in all, prompt included, at which it ends
+  bool max_tokens_given = false;
+  bool include_stop_in_text = false;
+  std::optional<Micros> deadline;
+
+  // What is known so far.
+  RequestState state = RequestState::kWaiting;
+  std::vector<TokenId> tokens;        // prompt, then emitted
+  std::vector<std::uint64_t> hashes;  // of each whole block of tokens; see UpdateHashes
+
+  // Where it runs. Positions [0, planned) are in plans sent; `in_flight` tokens were sampled by
+  // plans whose results are not back; positions [0, done) are in results that are.
+  Slot home;
+  SeqId seq;
+  bool open_due = false;   // the next plan with a chunk of it must open it
+  bool confirmed = false;  // a result of this sequence has come back
+  std::int32_t planned = 0;
+  std::int32_t in_flight = 0;
+  std::int32_t done = 0;
+  std::vector<BlockId> blocks;  // held; the first blocks_known are in the worker's table
+  std::int32_t blocks_known = 0;
+  std::vector<ContentId> chain;  // content of the first whole blocks that were published
+  StepId planned_in;             // the newest plan with a chunk of it
+
+  // What the client gets.
+  std::unique_ptr<StreamDecoder> decoder;  // null: no text
+  StopScanner scanner;
+  std::vector<TokenLogprob> prompt_logprobs;  // entry i is of position i + 1
+  std::vector<std::uint16_t> routed;
+  std::int32_t routed_positions = 0;
+  bool ever_opened = false;
+  Usage usage;
+  std::optional<Micros> first_planned, first_token, last_token;
+  std::vector<Micros> gaps;  // between tokens; bounded by length_max
+  std::optional<Ending> ending;
+
+  bool decoding() const { return planned == length_planned() - 1; }
+  std::int32_t length_planned() const {
+    return static_cast<std::int32_t>(tokens.size()) + in_flight;
+  }
+  // Positions that could go into a plan now.
+  std::int32_t plannable() const {
+    return length_planned() >= length_max ? 0 : length_planned() - planned;
+  }
+  bool NeedsEveryPosition() const {
+    return sampling.prompt_logprobs.has_value() || sampling.routed_experts;
+  }
+  // Extends `hashes` to all whole blocks of tokens.
+  void UpdateHashes();
+  // Sets the ending; CHECKs that there was none.
+  void Finish(Ending end);
+};
+
+class RequestTable {
+ public:
+  Request& Add(std::unique_ptr<Request> request);  // waiting; CHECKs that the id is new
+  Request* Find(RequestId id);
+  Request* FindNamed(const std::string& name);
+  void Run(Request& request);     // waiting -> running
+  void Wait(Request& request);    // running -> waiting
+  void Remove(Request& request);  // destroys it; it must have an ending
+
+  // Rising (arrival, id). Run and Wait change them: index or copy while doing so.
+  const std::vector<Request*>& running() const { return running_; }
+  const std::set<std::pair<ByArrival, Request*>>& waiting() const { return waiting_; }
+  const std::set<std::pair<Micros, RequestId>>& deadlines() const { return deadlines_; }
+  std::int64_t waiting_tokens() const { return waiting_tokens_; }
+  std::size_t size() const { return live_.size(); }
+  std::vector<RequestId> All() const;  // rising (arrival, id)
+
+  void CheckInvariants() const;
+
+ private:
+  absl::flat_hash_map<std::uint64_t, std::unique_ptr<Request>> live_;  // looked up, never walked
+  absl::flat_hash_map<std::string, Request*> named_;
+  std::vector<Request*> running_;
+  std::set<std::pair<ByArrival, Request*>> waiting_;  // the order is unique: pointers never decide
+  std::set<std::pair<Micros, RequestId>> deadlines_;
+  std::int64_t waiting_tokens_ = 0;
+};
+
+}  // namespace conclave

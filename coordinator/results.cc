@@ -1,0 +1,187 @@
+#include "coordinator/results.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "coordinator/streams.h"
+
+namespace conclave {
+namespace {
+
+Reception Nonsense(std::string why) { return {Trust::kNonsense, std::move(why)}; }
+Reception Ignored(std::string why) { return {Trust::kIgnored, std::move(why)}; }
+
+const PlannedRow* RowOf(const PlannedPart& part, SeqId seq) {
+  const auto found = std::ranges::find(part.rows, seq, &PlannedRow::seq);
+  return found == part.rows.end() ? nullptr : &*found;
+}
+
+// Answers come in the order of the plan's sampling chunks.
+std::string CheckSampled(const CoordinatorState& state, const PlannedPart& part,
+                         const StepResult& result) {
+  std::size_t next = 0;
+  for (const PlannedRow& row : part.rows) {
+    if (!row.sample) continue;
+    if (next == result.sampled.size()) return "a sampled token is missing";
+    const SampledToken& sampled = result.sampled[next++];
+    if (sampled.seq != row.seq || sampled.position != row.begin + row.count) {
+      return absl::StrCat("sampled sequence ", sampled.seq.value, " position ", sampled.position,
+                          ", the plan says ", row.seq.value, " position ", row.begin + row.count);
+    }
+    if (sampled.token < 0 || sampled.token >= state.model.facts.vocab) {
+      return absl::StrCat("token ", sampled.token, " is not in the vocabulary");
+    }
+  }
+  return next == result.sampled.size() ? "" : "more tokens than the plan samples";
+}
+
+std::string CheckExtras(const CoordinatorState& state, const PlannedPart& part,
+                        const StepResult& result) {
+  const ModelFacts& facts = state.model.facts;
+  for (const PromptLogprobs& prompt : result.prompt_logprobs) {
+    const PlannedRow* row = RowOf(part, prompt.seq);
+    const auto end =
+        static_cast<std::int64_t>(prompt.begin) + static_cast<std::int64_t>(prompt.entries.size());
+    // The row of position p answers for position p + 1.
+    if (row == nullptr || prompt.begin < row->begin + 1 || end > row->begin + row->count + 1) {
+      return "prompt logprobs of positions that were not planned";
+    }
+  }
+  for (const RoutedExperts& routed : result.routed) {
+    const PlannedRow* row = RowOf(part, routed.seq);
+    if (row == nullptr || routed.begin < row->begin || routed.positions < 0 ||
+        routed.begin + std::int64_t{routed.positions} > row->begin + row->count ||
+        static_cast<std::int64_t>(routed.ids.size()) !=
+            std::int64_t{routed.positions} * facts.moe_layers * facts.topk) {
+      return "routed experts of positions that were not planned";
+    }
+  }
+  const auto cells =
+      static_cast<std::size_t>(facts.moe_layers) * static_cast<std::size_t>(facts.experts);
+  if (!result.expert_rows.empty() && result.expert_rows.size() != cells) {
+    return "expert rows of another shape";
+  }
+  for (const PhaseTime& time : result.phases) {
+    if (time.phase >= std::size(kPhaseNames)) return absl::StrCat("phase ", int{time.phase});
+  }
+  return "";
+}
+
+// Positions may come again after a recompute: each counts once.
+void TakePromptLogprobs(Request& request, const PromptLogprobs& prompt) {
+  if (request.usage.completion_tokens > 0) return;  // sent already
+  for (std::size_t i = 0; i < prompt.entries.size(); ++i) {
+    const std::int64_t position = prompt.begin + static_cast<std::int64_t>(i);
+    const auto next = static_cast<std::int64_t>(request.prompt_logprobs.size()) + 1;
+    if (position == next && position < request.prompt_tokens) {
+      request.prompt_logprobs.push_back(prompt.entries[i]);
+    }
+  }
+}
+
+void TakeRouted(Request& request, const RoutedExperts& routed) {
+  if (routed.positions == 0) return;
+  const auto per_position = routed.ids.size() / static_cast<std::size_t>(routed.positions);
+  const std::int32_t skip = request.routed_positions - routed.begin;
+  if (skip < 0 || skip >= routed.positions) return;
+  request.routed.insert(request.routed.end(),
+                        routed.ids.begin() + static_cast<std::ptrdiff_t>(
+                                                 per_position * static_cast<std::size_t>(skip)),
+                        routed.ids.end());
+  request.routed_positions += routed.positions - skip;
+}
+
+void ApplyRows(CoordinatorState& state, const PlannedPart& part, Micros now,
+               const StepResult& result, CoordinatorOutbox& outbox) {
+  const auto find = [&](SeqId seq) -> Request* {
+    const PlannedRow* row = RowOf(part, seq);
+    Request* request = row == nullptr ? nullptr : state.requests.Find(row->request);
+    return request != nullptr && request->seq == seq ? request : nullptr;
+  };
+  for (const PromptLogprobs& prompt : result.prompt_logprobs) {
+    if (Request* request = find(prompt.seq)) TakePromptLogprobs(*request, prompt);
+  }
+  for (const RoutedExperts& routed : result.routed) {
+    if (Request* request = find(routed.seq)) TakeRouted(*request, routed);
+  }
+  std::size_t next = 0;
+  for (const PlannedRow& row : part.rows) {
+    const SampledToken* sampled = row.sample ? &result.sampled[next++] : nullptr;
+    // Gone: it ended while this was under way. Then the result is of no use.
+    Request* request = state.requests.Find(row.request);
+    if (request == nullptr || request->seq != row.seq) continue;
+    if (request->state == RequestState::kRunning) {
+      request->done = row.begin + row.count;
+      request->confirmed = true;
+    }
+    if (sampled == nullptr) continue;
+    CONCLAVE_CHECK(request->in_flight > 0 &&
+                   sampled->position == static_cast<std::int32_t>(request->tokens.size()));
+    --request->in_flight;
+    Emit(state, *request, {.now = now, .sampled = *sampled}, outbox);
+  }
+}
+
+void AddTotals(CoordinatorState& state, Home& home, const PlannedPart& part,
+               const StepResult& result) {
+  for (const PhaseTime& time : result.phases) {
+    PhaseTotal& total = state.totals.phases[time.phase];
+    total.micros += time.micros;
+    total.bytes += time.bytes;
+    total.ops += time.ops;
+  }
+  state.totals.exchange_bytes += result.exchange_bytes;
+  state.totals.bad_router_rows += result.bad_router_rows;
+  state.totals.expert_rows.resize(
+      std::max(state.totals.expert_rows.size(), result.expert_rows.size()));
+  for (std::size_t i = 0; i < result.expert_rows.size(); ++i) {
+    state.totals.expert_rows[i] += result.expert_rows[i];
+    home.expert_rows += result.expert_rows[i];
+  }
+  for (const PlannedRow& row : part.rows) home.rows += static_cast<std::uint64_t>(row.count);
+}
+
+}  // namespace
+
+Reception ReceiveResult(CoordinatorState& state, const Link& link, Micros now,
+                        const StepResult& result, CoordinatorOutbox& outbox) {
+  if (result.slot != link.slot)
+    return Nonsense(absl::StrCat("answers for slot ", result.slot.value));
+  if (result.epoch > state.epoch) return Nonsense("a result of an epoch that is not committed");
+  if (result.epoch < state.epoch) {
+    return Ignored(absl::StrCat("a result of old epoch ", result.epoch.value));
+  }
+  const auto step = std::ranges::find(state.in_flight, result.step, &PlannedStep::step);
+  if (step == state.in_flight.end()) {
+    return Ignored(absl::StrCat("a result of step ", result.step.value, ", not under way"));
+  }
+  const auto part = std::ranges::find(step->parts, result.slot, &PlannedPart::slot);
+  if (part == step->parts.end()) return Ignored("a result of a slot that has no part");
+  if (part->answered) return Ignored(absl::StrCat("step ", result.step.value, " answered twice"));
+  if (result.digest != step->digest) return Nonsense("the plan's digest differs");
+  for (auto earlier = state.in_flight.begin(); earlier != step; ++earlier) {
+    const auto before = std::ranges::find(earlier->parts, result.slot, &PlannedPart::slot);
+    if (before != earlier->parts.end() && !before->answered) {
+      return Nonsense("a step was answered before the one before it");
+    }
+  }
+  std::string wrong = CheckSampled(state, *part, result);
+  if (wrong.empty()) wrong = CheckExtras(state, *part, result);
+  if (!wrong.empty()) return Nonsense(std::move(wrong));
+
+  part->answered = true;
+  state.HomeAt(result.slot).answered = result.step;
+  ApplyRows(state, *part, now, result, outbox);
+  AddTotals(state, state.HomeAt(result.slot), *part, result);
+  if (--step->answers_missing == 0) {
+    CONCLAVE_CHECK(step == state.in_flight.begin(), "a later step is done first");
+    state.in_flight.pop_front();
+    ++state.totals.steps;
+    state.breaks_without_step = 0;
+  }
+  return {};
+}
+
+}  // namespace conclave

@@ -1,0 +1,139 @@
+// Everything the coordinator knows, in one struct that its verbs are handed. One owner (the core),
+// one thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/limits.h"
+#include "coordinator/core.h"
+#include "coordinator/kv_blocks.h"
+#include "coordinator/membership.h"
+#include "coordinator/requests.h"
+
+namespace conclave {
+
+// A member of the epoch, as the planner sees it. Lives as long as its process is a member: its KV
+// memory outlives epochs.
+struct Home {
+  Home(const Hello& hello, Slot at, LinkId control, bool prefix_cache)
+      : slot(at),
+        link(control),
+        rows_max(hello.rows_max),
+        arrivals_max(hello.arrivals_max),
+        blocks(hello.role == Role::kWorker ? hello.kv_blocks : 0, prefix_cache) {}
+  Slot slot;
+  LinkId link;
+  std::int32_t rows_max;
+  std::int32_t arrivals_max;
+  KvBlocks blocks;
+  StepId answered;                // the last step whose result is here
+  std::vector<SeqId> closes_due;  // go into the next plan; their blocks are free already
+  std::uint64_t expert_rows = 0;
+  std::uint64_t rows = 0, rows_sampled = 0;  // run so far; at the last sample of the rate
+  double rows_per_second = 0;
+
+  bool TakesSequences() const { return blocks.total() > 0 && rows_max > 0; }
+};
+
+// What the coordinator remembers of a chunk that is under way.
+struct PlannedRow {
+  RequestId request;
+  SeqId seq;
+  std::int32_t begin = 0;
+  std::int32_t count = 0;
+  bool sample = false;
+};
+struct PlannedPart {
+  Slot slot;
+  bool answered = false;
+  std::vector<SeqId> closes, opens;
+  std::vector<PlannedRow> rows;
+};
+struct PlannedStep {
+  StepId step;
+  std::uint64_t digest = 0;
+  int answers_missing = 0;
+  std::vector<PlannedPart> parts;  // rising slot
+};
+
+struct Totals {
+  std::uint64_t steps = 0, prompt_tokens = 0, cached_prompt_tokens = 0, emitted_tokens = 0,
+                preemptions = 0, exchange_bytes = 0, bad_router_rows = 0;
+  std::array<std::uint64_t, static_cast<std::size_t>(End::kInternal) + 1> endings{};
+  std::array<PhaseTotal, std::size(kPhaseNames)> phases{};
+  std::vector<std::uint64_t> expert_rows;  // [MoE layer][expert]
+};
+
+// An epoch being prepared.
+struct Formation {
+  Prepare prepare;
+  enum class Answer : std::uint8_t { kPending, kReady, kFailed };
+  struct Member {
+    LinkId link;
+    std::string address;  // as the view says
+    Answer answer = Answer::kPending;
+  };
+  std::vector<Member> members;  // rising slot
+  Micros started = 0;
+};
+
+enum class Phase : std::uint8_t { kGathering, kPreparing, kServing };
+
+struct CoordinatorState {
+  CoordinatorState(const CoordinatorConfig& configuration, CoordinatorCore::Model about,
+                   const Text* words)
+      : config(configuration), model(std::move(about)), text(words) {}
+
+  const CoordinatorConfig config;
+  const CoordinatorCore::Model model;
+  const Text* const text;
+
+  Membership membership;
+  RequestTable requests;
+  Totals totals;
+
+  Phase phase = Phase::kGathering;
+  std::string not_ready_because = "waiting for workers";
+  Micros gathering_since = 0;
+  Epoch epoch;                   // committed
+  Epoch epoch_proposed;          // the highest ever said to anyone
+  Placement placement;           // committed
+  Placement placement_proposed;  // what workers may have begun to load
+  std::optional<Formation> formation;
+  std::string change_cause;  // of the change under way, or wanted at the next step boundary
+  Micros change_since = 0;
+  bool change_wanted = false;   // nothing new is planned until it is made
+  bool owners_lost = false;     // of some experts, since the epoch was committed
+  int breaks_without_step = 0;  // StepBroken since a step was last finished
+  int tries_without_commit = 0;
+  std::string last_epoch_cause;
+  Micros last_epoch_micros = 0;
+
+  std::array<std::unique_ptr<Home>, kSlotsMax> homes;  // by slot; null: no member
+  std::vector<Slot> live;                              // members of the epoch, rising
+
+  StepId step_planned;  // the newest
+  SeqId seq_opened;     // the newest
+  std::deque<PlannedStep> in_flight;
+  Micros rates_since = 0;
+
+  Home& HomeAt(Slot slot) { return *homes[static_cast<std::size_t>(slot.value)]; }
+  Home* HomeOrNull(Slot slot) { return homes[static_cast<std::size_t>(slot.value)].get(); }
+};
+
+// Short forms for effects.
+void Log(CoordinatorOutbox& outbox, LogLine::Level level, std::string text);
+
+// Puts a running request's blocks and sequence down: the sequence is closed by the next plan of its
+// home, its blocks are free for what comes after that. Its known tokens stay.
+void PutDown(CoordinatorState& state, Request& request);
+// Makes the whole blocks that are both planned and known shareable.
+void PublishBlocks(CoordinatorState& state, Request& request);
+
+}  // namespace conclave

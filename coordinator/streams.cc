@@ -1,0 +1,122 @@
+#include "coordinator/streams.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace conclave {
+namespace {
+
+Timing TimingOf(Request& request, Micros now) {
+  const Micros arrived = request.order.arrived;
+  Timing timing{.queue = request.first_planned.value_or(now) - arrived,
+                .first_token = request.first_token.has_value() ? *request.first_token - arrived : 0,
+                .total = now - arrived};
+  if (!request.gaps.empty()) {
+    const auto middle = request.gaps.begin() + static_cast<std::ptrdiff_t>(request.gaps.size() / 2);
+    timing.gap_max = *std::ranges::max_element(request.gaps);
+    std::ranges::nth_element(request.gaps, middle);
+    timing.gap_p50 = *middle;
+  }
+  return timing;
+}
+
+void CountEnding(CoordinatorState& state, End end) {
+  ++state.totals.endings[static_cast<std::size_t>(end)];
+}
+
+// The last part: whatever `part` has so far, and the ending.
+void SendLast(CoordinatorState& state, Request& request, Micros now, StreamPart part,
+              CoordinatorOutbox& outbox) {
+  Ending& ending = *request.ending;
+  ending.usage = request.usage;
+  ending.timing = TimingOf(request, now);
+  part.routed = std::move(request.routed);
+  CountEnding(state, ending.end);
+  part.ending = ending;
+  if (request.state == RequestState::kRunning) {
+    PublishBlocks(state, request);
+    PutDown(state, request);
+  }
+  outbox.push_back(TellClient{request.order.id, std::move(part)});
+  state.requests.Remove(request);
+}
+
+void NoteTime(Request& request, Micros now) {
+  if (!request.first_token.has_value()) request.first_token = now;
+  if (request.last_token.has_value()) request.gaps.push_back(now - *request.last_token);
+  request.last_token = now;
+}
+
+// Text of the newest token; the ending when it completes a stop string.
+std::optional<Ending> AddText(Request& request, TokenId token, StreamPart& part) {
+  if (request.decoder == nullptr) return std::nullopt;
+  StopScanner::Piece piece = request.scanner.Push(request.decoder->Push(token));
+  part.text += piece.text;
+  if (piece.stop.has_value() && request.usage.completion_tokens >= request.sampling.min_tokens) {
+    return Ending{.end = End::kStop, .stop = *std::move(piece.stop)};
+  }
+  return std::nullopt;
+}
+
+void FlushText(Request& request, StreamPart& part) {
+  if (request.decoder == nullptr) return;
+  part.text += request.scanner.Flush();
+  part.text += request.decoder->Flush();
+}
+
+// Why the request ends with its newest token, if it does; adds that token's text.
+std::optional<Ending> Judge(Request& request, TokenId token, StreamPart& part) {
+  const std::vector<TokenId>& stop_ids = request.sampling.stop_ids;
+  if (std::ranges::binary_search(stop_ids, token)) {
+    // A stop token is no part of the text, unless asked for.
+    if (request.include_stop_in_text) AddText(request, token, part);
+    FlushText(request, part);
+    return Ending{.end = End::kStop, .stop_id = token};
+  }
+  std::optional<Ending> ending = AddText(request, token, part);
+  if (ending.has_value()) return ending;
+  if (static_cast<std::int32_t>(request.tokens.size()) < request.length_max) return std::nullopt;
+  FlushText(request, part);
+  return Ending{.end = End::kLength};
+}
+
+}  // namespace
+
+void Emit(CoordinatorState& state, Request& request, const Emission& emission,
+          CoordinatorOutbox& outbox) {
+  const SampledToken& sampled = emission.sampled;
+  StreamPart part;
+  if (request.usage.completion_tokens == 0) {
+    part.prompt_logprobs = std::move(request.prompt_logprobs);
+  }
+  request.tokens.push_back(sampled.token);
+  ++request.usage.completion_tokens;
+  ++state.totals.emitted_tokens;
+  NoteTime(request, emission.now);
+  part.ids.push_back(sampled.token);
+  if (request.sampling.logprobs.has_value()) part.logprobs.push_back(sampled.logprob);
+  if (std::optional<Ending> ending = Judge(request, sampled.token, part)) {
+    request.Finish(*std::move(ending));
+    SendLast(state, request, emission.now, std::move(part), outbox);
+    return;
+  }
+  if (request.state == RequestState::kRunning) PublishBlocks(state, request);
+  outbox.push_back(TellClient{request.order.id, std::move(part)});
+}
+
+void EndRequest(CoordinatorState& state, Request& request, Micros now, Ending ending,
+                CoordinatorOutbox& outbox) {
+  StreamPart part;
+  FlushText(request, part);
+  request.Finish(std::move(ending));
+  SendLast(state, request, now, std::move(part), outbox);
+}
+
+void Refuse(CoordinatorState& state, RequestId request, Ending ending, CoordinatorOutbox& outbox) {
+  CountEnding(state, ending.end);
+  StreamPart part;
+  part.ending = std::move(ending);
+  outbox.push_back(TellClient{request, std::move(part)});
+}
+
+}  // namespace conclave

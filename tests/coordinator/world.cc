@@ -1,0 +1,239 @@
+#include "world.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace conclave {
+
+ClientAsk AskOf(std::string id, std::vector<TokenId> prompt, int max_tokens) {
+  ClientAsk ask;
+  ask.id = std::move(id);
+  ask.prompt = std::move(prompt);
+  ask.max_tokens = max_tokens;
+  ask.temperature = 0;
+  return ask;
+}
+
+std::vector<TokenId> PromptOf(int tokens, int salt) {
+  std::vector<TokenId> prompt;
+  for (int i = 0; i < tokens; ++i) prompt.push_back((i * 7 + salt * 131 + 3) % 900);
+  return prompt;
+}
+
+World::World(const CoordinatorConfig& config, std::vector<TokenId> eos)
+    : config_(config), eos_(eos), text_(MakeToyText()) {
+  core_ = std::make_unique<CoordinatorCore>(
+      config, CoordinatorCore::Model{.facts = FakeFacts(), .eos_ids = std::move(eos)}, text_.get());
+}
+
+Hello World::HelloOf(const std::string& uuid, const WorkerShape& shape) {
+  Hello hello{.uuid = uuid, .role = shape.role, .address = "here", .model = FakeFacts()};
+  hello.numerics = 7;
+  hello.kernels = "ref";
+  hello.kv_dtype = "bf16";
+  hello.exchange = "local";
+  hello.standby_address = uuid + "#0";
+  hello.kv_blocks = shape.role == Role::kWorker ? shape.kv_blocks : 0;
+  hello.rows_max = shape.role == Role::kWorker ? shape.rows_max : 0;
+  hello.arrivals_max = shape.arrivals_max;
+  return hello;
+}
+
+LinkId World::Join(const WorkerShape& shape) {
+  return JoinAs(HelloOf(absl::StrCat("w", next_link_), shape));
+}
+
+LinkId World::JoinAs(const Hello& hello) {
+  const LinkId link{next_link_++};
+  workers_[link] = std::make_unique<FakeWorker>(hello, Slot{-1});
+  Handle(WorkerArrived{now_, link});
+  Handle(WorkerSaid{now_, link, hello});
+  return link;
+}
+
+void World::Kill(LinkId link) {
+  workers_.erase(link);
+  Handle(WorkerGone{now_, link, "killed"});
+}
+
+FakeWorker* World::WorkerAt(LinkId link) {
+  const auto found = workers_.find(link);
+  return found == workers_.end() ? nullptr : found->second.get();
+}
+
+std::vector<LinkId> World::Links() const {
+  std::vector<LinkId> links;
+  for (const auto& [link, worker] : workers_) links.push_back(link);
+  return links;
+}
+
+void World::Deliver(LinkId link) {
+  FakeWorker* worker = WorkerAt(link);
+  if (worker == nullptr || worker->said().empty()) return;
+  FromWorker message = std::move(worker->said().front());
+  worker->said().pop_front();
+  Handle(WorkerSaid{now_, link, std::move(message)});
+}
+
+void World::Settle() {
+  for (bool busy = true; busy;) {
+    busy = false;
+    for (const LinkId link : Links()) {
+      if (FakeWorker* worker = WorkerAt(link); worker != nullptr && worker->HasStep()) {
+        worker->RunStep();
+        busy = true;
+      }
+      while (WorkerAt(link) != nullptr && !WorkerAt(link)->said().empty()) {
+        Deliver(link);
+        busy = true;
+      }
+    }
+    now_ += 100;
+  }
+}
+
+RequestId World::Ask(ClientAsk ask) {
+  const RequestId id{next_request_++};
+  clients_[id].ask = ask;
+  Handle(ClientAsked{now_, id, std::move(ask)});
+  return id;
+}
+
+void World::Leave(RequestId id) {
+  clients_.at(id).left = true;
+  Handle(ClientLeft{now_, id});
+}
+
+void World::Abort(const std::string& name) { Handle(AbortAsked{now_, name}); }
+
+void World::Tick() { Handle(Ticked{now_}); }
+
+void World::Say(LinkId link, FromWorker message) {
+  Handle(WorkerSaid{now_, link, std::move(message)});
+}
+
+void World::Pass(Micros micros) {
+  now_ += micros;
+  for (const LinkId link : Links()) Handle(WorkerSaid{now_, link, Heartbeat{}});
+  Tick();
+}
+
+void World::Handle(const CoordinatorEvent& event) {
+  CoordinatorOutbox outbox;
+  core_->Handle(event, outbox);
+  core_->CheckInvariants();
+  for (const CoordinatorEffect& effect : outbox) Carry(effect);
+}
+
+void World::Carry(const CoordinatorEffect& effect) {
+  if (const auto* tell = std::get_if<TellClient>(&effect)) {
+    Read(tell->request, tell->part);
+  } else if (const auto* say = std::get_if<TellWorker>(&effect)) {
+    FakeWorker* worker = WorkerAt(say->link);
+    if (worker == nullptr) return;
+    if (const auto* ask = std::get_if<StepAsk>(&say->message)) {
+      if (ask->epoch != digests_epoch_) digests_.clear();
+      digests_epoch_ = ask->epoch;
+      const auto [known, fresh] = digests_.emplace(ask->step, ask->digest);
+      if (known->second != ask->digest) complaints_.push_back("two digests of one step");
+    }
+    worker->Hear(say->message);
+  } else if (const auto* drop = std::get_if<DropLink>(&effect)) {
+    dropped_[drop->link] = drop->reason;
+    if (FakeWorker* worker = WorkerAt(drop->link)) {
+      complaints_.insert(complaints_.end(), worker->complaints().begin(),
+                         worker->complaints().end());
+    }
+    workers_.erase(drop->link);
+  } else {
+    logs_.push_back(std::get<LogLine>(effect).text);
+  }
+}
+
+void World::Read(RequestId id, const StreamPart& part) {
+  Client& client = clients_.at(id);
+  if (client.ending.has_value()) complaints_.push_back("a part after the end");
+  ++client.parts;
+  client.ids.insert(client.ids.end(), part.ids.begin(), part.ids.end());
+  client.text += part.text;
+  client.logprobs.insert(client.logprobs.end(), part.logprobs.begin(), part.logprobs.end());
+  client.prompt_logprobs.insert(client.prompt_logprobs.end(), part.prompt_logprobs.begin(),
+                                part.prompt_logprobs.end());
+  client.routed.insert(client.routed.end(), part.routed.begin(), part.routed.end());
+  if (part.ending.has_value()) client.ending = part.ending;
+}
+
+bool World::Complained() const {
+  bool complained = !complaints_.empty();
+  for (const std::string& complaint : complaints_) ADD_FAILURE() << complaint;
+  for (const auto& [link, worker] : workers_) {
+    for (const std::string& complaint : worker->complaints()) {
+      ADD_FAILURE() << complaint;
+      complained = true;
+    }
+  }
+  return complained;
+}
+
+void World::ExpectExact() {
+  EXPECT_FALSE(Complained());
+  for (const auto& [id, client] : clients_) {
+    SCOPED_TRACE(absl::StrCat("request ", id.value));
+    ExpectExact(client);
+  }
+}
+
+void World::ExpectExact(const Client& client) {
+  ASSERT_TRUE(client.ending.has_value()) << "never ended";
+  const Ending& ending = *client.ending;
+  if (ending.end == End::kRefused || ending.end == End::kOverloaded) return;
+  const ModelFacts facts = FakeFacts();
+  const auto prompt = static_cast<int>(client.ask.prompt.size());
+  const int most = std::min(client.ask.max_tokens.value_or(facts.context), facts.context - prompt);
+  std::vector<TokenId> expected = Oracle(client.ask.prompt, most, facts.vocab);
+  std::vector<TokenId> stops = client.ask.stop_ids;
+  if (!client.ask.ignore_eos) stops.insert(stops.end(), eos_.begin(), eos_.end());
+  const auto stop = std::ranges::find_first_of(expected, stops);
+  const bool stopped = stop != expected.end();
+  if (stopped) expected.erase(stop + 1, expected.end());
+  const bool whole =
+      ending.end == End::kLength || (ending.end == End::kStop && ending.stop.empty());
+  if (!whole) expected.resize(std::min(expected.size(), client.ids.size()));
+  EXPECT_EQ(client.ids, expected);
+  if (whole) {
+    EXPECT_EQ(ending.end, stopped ? End::kStop : End::kLength);
+  }
+  EXPECT_EQ(ending.usage.completion_tokens, static_cast<int>(client.ids.size()));
+  if (client.ask.logprobs.has_value()) {
+    EXPECT_EQ(client.logprobs.size(), client.ids.size());
+  }
+  if (client.ids.empty()) return;
+  if (client.ask.prompt_logprobs.has_value()) {
+    EXPECT_EQ(client.prompt_logprobs.size(), client.ask.prompt.size() - 1);
+    for (std::size_t i = 0; i < client.prompt_logprobs.size(); ++i) {
+      EXPECT_EQ(client.prompt_logprobs[i].id, client.ask.prompt[i + 1]);
+    }
+  }
+  if (!client.ask.routed_experts) return;
+  std::vector<TokenId> fed = client.ask.prompt;
+  fed.insert(fed.end(), client.ids.begin(), client.ids.end() - 1);
+  std::vector<std::uint16_t> routed;
+  std::uint64_t content = 0;
+  for (const TokenId token : fed) {
+    content = ContentOf(content, token);
+    for (int layer = 0; layer < facts.moe_layers; ++layer) {
+      for (int k = 0; k < facts.topk; ++k) {
+        routed.push_back(RoutedTo(content, layer, k, facts.experts));
+      }
+    }
+  }
+  if (whole) {
+    EXPECT_EQ(client.routed, routed);
+  }
+}
+
+}  // namespace conclave
