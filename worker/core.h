@@ -31,6 +31,7 @@
 #include "model/config.h"
 #include "model/tensors.h"
 #include "protocol/control.h"
+#include "worker/memory.h"
 
 namespace conclave {
 
@@ -44,10 +45,13 @@ struct WorkerConfig {
   std::int32_t rows_max = 512;       // rows of its own per step; 0 for role expert
   std::int32_t arrivals_max = 4096;  // rows arriving in one exchange, over all sources
   std::int32_t sequences_max = 1024;
+  std::uint64_t model_identity = 0;       // Checkpoint::identity
+  std::uint64_t expert_memory_bytes = 0;  // room for experts; 0: no limit known
+  Memory* memory = nullptr;               // where KV cache and workspace lie; null: the heap
 };
 
-// Packed weights. Everything but experts is loaded once (role kWorker); experts come and go with
-// placements.
+// Packed weights (worker/shard.h). Everything but experts is loaded once (role kWorker); experts
+// come and go with placements.
 class Shard;
 
 // Where phases report time: the edge reads a clock, the simulator a counter.

@@ -1,0 +1,181 @@
+#include "tests/worker/test_worker.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+
+namespace conclave {
+
+void LanesInTurn::Run(absl::FunctionRef<void(const Lane&)> work) {
+  std::atomic<std::int64_t> ticket{0};
+  for (int i = 0; i < count_; ++i) work(Lane{i, count_, &ticket});
+}
+
+TestCluster::TestCluster(const ModelConfig& model, const TensorSource& tensors,
+                         const TestClusterOptions& options)
+    : model_(model), options_(options) {
+  SetComputeThreadFloatMode();
+  const int slots = options.workers + options.expert_workers;
+  for (int slot = 0; slot < slots; ++slot) {
+    // Experts-only workers come first and last, so that slot numbers and homes differ.
+    const bool expert = slot % 2 == 0 ? slot / 2 < options.expert_workers : false;
+    const bool last = slot >= options.workers + std::min(options.expert_workers, slot / 2 + 1);
+    auto node = std::make_unique<Node>();
+    const int homes_left = options.workers - static_cast<int>(homes_.size());
+    const Role role = (expert || last || homes_left == 0) && homes_left < slots - slot
+                          ? Role::kExpert
+                          : Role::kWorker;
+    if (role == Role::kWorker) homes_.push_back(slot);
+    node->lanes = std::make_unique<LanesInTurn>(options.lanes);
+    auto shard = Shard::Load({.model = model,
+                              .tensors = tensors,
+                              .kernels = *options.kernels,
+                              .role = role,
+                              .lanes = *node->lanes,
+                              .progress = {}});
+    CONCLAVE_CHECK(shard.ok(), "%s", std::string(shard.status().message()).c_str());
+    node->shard = *std::move(shard);
+    const WorkerConfig config{.role = role,
+                              .uuid = "uuid-" + std::to_string(slot),
+                              .address = "here",
+                              .exchange_name = "by hand",
+                              .kv_dtype = options.kv_dtype,
+                              .kv_blocks = options.kv_blocks,
+                              .rows_max = options.rows_max,
+                              .arrivals_max = options.arrivals_max,
+                              .sequences_max = options.sequences_max};
+    node->core = std::make_unique<WorkerCore>(config, model, *options.kernels, *node->shard,
+                                              *node->lanes, node->trace);
+    node->outbox.reserve(64);
+    node->told.reserve(64);
+    nodes_.push_back(std::move(node));
+  }
+  CONCLAVE_CHECK(static_cast<int>(homes_.size()) == options.workers, "%zu homes", homes_.size());
+  Reconfigure(DefaultPlacement());
+}
+
+TestCluster::~TestCluster() = default;
+
+Placement TestCluster::DefaultPlacement() const {
+  Placement placement(model_.moe_layers, model_.experts);
+  for (int l = 0; l < model_.moe_layers; ++l) {
+    for (int e = 0; e < model_.experts; ++e) {
+      const std::vector<int> owners =
+          options_.owners ? options_.owners(l, e, size()) : std::vector<int>{e % size()};
+      for (const int owner : owners) placement.AddOwner(l, e, Slot{owner});
+    }
+  }
+  return placement;
+}
+
+void TestCluster::Reconfigure(const Placement& placement) {
+  epoch_ = Epoch{epoch_.value + 1};
+  Prepare prepare{.epoch = epoch_, .peers = {}, .placement = placement};
+  for (int i = 0; i < size(); ++i) {
+    prepare.peers.push_back({Slot{i}, "uuid-" + std::to_string(i), "address"});
+  }
+  for (int i = 0; i < size(); ++i) Deliver(i, Told{prepare});
+  for (int i = 0; i < size(); ++i) {
+    bool ready = false;
+    for (const FromWorker& message : TakeTold(i)) {
+      if (const auto* answer = std::get_if<Ready>(&message)) {
+        CONCLAVE_CHECK(answer->ok, "worker %d: %s", i, answer->error.c_str());
+        ready = answer->epoch == epoch_;
+      }
+    }
+    CONCLAVE_CHECK(ready, "worker %d is not ready", i);
+    Deliver(i, Told{Commit{epoch_, next_step_}});
+  }
+}
+
+std::vector<FromWorker> TestCluster::TakeTold(int worker) {
+  return std::exchange(nodes_[static_cast<std::size_t>(worker)]->told, {});
+}
+
+void TestCluster::Deliver(int worker, const WorkerEvent& event) {
+  Node& node = *nodes_[static_cast<std::size_t>(worker)];
+  node.core->Handle(event, node.outbox);
+  // Carrying an effect may put more into the outbox.
+  for (std::size_t i = 0; i < node.outbox.size(); ++i) {
+    WorkerEffect effect = std::move(node.outbox[i]);
+    Carry(worker, effect);
+  }
+  node.outbox.clear();
+}
+
+void TestCluster::Carry(int worker, WorkerEffect& effect) {
+  Node& node = *nodes_[static_cast<std::size_t>(worker)];
+  if (auto* tell = std::get_if<Tell>(&effect)) {
+    node.told.push_back(std::move(tell->message));
+  } else if (auto* load = std::get_if<LoadExperts>(&effect)) {
+    const absl::Status status = node.shard->LoadMissingExperts(load->placement, load->slot);
+    node.core->Handle(ExpertsLoaded{load->epoch, status}, node.outbox);
+  } else if (auto* open = std::get_if<OpenExchange>(&effect)) {
+    node.core->Handle(ExchangeOpened{open->view.epoch, absl::OkStatus(), "standby"}, node.outbox);
+  } else if (auto* start = std::get_if<StartExchange>(&effect)) {
+    CONCLAVE_CHECK(!node.exchange.has_value(), "two exchanges at once");
+    node.exchange = *start;
+  } else if (std::holds_alternative<CloseExchange>(effect)) {
+    node.exchange.reset();
+  }
+}
+
+// One exchange, if every worker is in one: every frame is copied, then everybody goes on.
+bool TestCluster::ExchangeAll() {
+  const bool all =
+      std::ranges::all_of(nodes_, [](const auto& n) { return n->exchange.has_value(); });
+  if (!all) return false;
+  ++exchanges_;
+  const absl::Status status = on_exchange ? on_exchange() : absl::OkStatus();
+  for (std::size_t from = 0; from < nodes_.size(); ++from) {
+    CONCLAVE_CHECK(nodes_[from]->exchange->sends.size() == nodes_.size() - 1, "a peer is left out");
+    for (const OutFrame& frame : nodes_[from]->exchange->sends) {
+      FrameSink& sink = *nodes_[static_cast<std::size_t>(frame.to.value)]->exchange->sink;
+      const Slot source{static_cast<std::int32_t>(from)};
+      const std::span<std::byte> room = sink.Reserve(source, frame.bytes.size());
+      CONCLAVE_CHECK(room.size() == frame.bytes.size(), "a frame does not fit");
+      std::memcpy(room.data(), frame.bytes.data(), room.size());
+      if (on_frame) on_frame(source, frame.to, room);
+    }
+  }
+  for (const auto& node : nodes_) node->exchange.reset();
+  for (int i = 0; i < size(); ++i) Deliver(i, ExchangeDone{epoch_, status});
+  return true;
+}
+
+TestCluster::Outcome TestCluster::Pump() {
+  while (ExchangeAll()) {
+  }
+  Outcome outcome;
+  for (const auto& node : nodes_) {
+    for (FromWorker& message : node->told) {
+      if (auto* result = std::get_if<StepResult>(&message)) {
+        outcome.results.push_back(std::move(*result));
+      } else if (auto* broken = std::get_if<StepBroken>(&message)) {
+        outcome.broken.push_back(std::move(*broken));
+      }
+    }
+    node->told.clear();
+  }
+  return outcome;
+}
+
+std::vector<WorkerPart> TestCluster::EmptyParts() const {
+  std::vector<WorkerPart> parts(nodes_.size());
+  for (std::size_t i = 0; i < parts.size(); ++i) parts[i].slot = Slot{static_cast<int>(i)};
+  return parts;
+}
+
+std::vector<StepAsk> TestCluster::Asks(const std::vector<WorkerPart>& parts) const {
+  return AsksFor({.epoch = epoch_, .step = next_step_, .parts = parts});
+}
+
+TestCluster::Outcome TestCluster::Run(const std::vector<WorkerPart>& parts) {
+  const std::vector<StepAsk> asks = Asks(parts);
+  next_step_ = StepId{next_step_.value + 1};
+  for (int i = 0; i < size(); ++i) Deliver(i, Told{asks[static_cast<std::size_t>(i)]});
+  return Pump();
+}
+
+}  // namespace conclave

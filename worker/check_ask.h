@@ -1,0 +1,22 @@
+// Whether a step may start at all: its epoch, order, digest and sizes. What it does to sequences is
+// checked when it is staged (sequences.h).
+#pragma once
+
+#include "absl/status/status.h"
+#include "protocol/plan.h"
+#include "worker/core.h"
+#include "worker/epoch_tables.h"
+
+namespace conclave {
+
+struct CheckAskArgs {
+  const StepAsk& ask;
+  const EpochTables& epoch;
+  StepId step_expected;
+  const WorkerConfig& config;
+};
+// InvalidArgument (what the plan says is wrong) or FailedPrecondition (not now). Allocates nothing
+// when all is well.
+absl::Status CheckAsk(const CheckAskArgs& args);
+
+}  // namespace conclave

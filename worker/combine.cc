@@ -1,0 +1,62 @@
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "worker/step.h"
+
+namespace conclave {
+namespace {
+
+// Where the answer of every (row, k) lies: in a frame that came, or where the experts here wrote
+// it.
+absl::Status Gather(StepContext& step) {
+  Workspace& ws = step.ws;
+  const std::int64_t topk = step.model.topk;
+  for (int peer = 0; peer < step.epoch->peers(); ++peer) {
+    const std::span<const DispatchEntry> slots = step.epoch->dispatch().SlotsFor(peer);
+    if (peer == step.epoch->self()) {
+      for (const DispatchEntry& entry : slots) {
+        const std::int64_t at = entry.row * topk + entry.k;
+        ws.answers[static_cast<std::size_t>(at)] = ws.local_answers.row(at);
+      }
+      continue;
+    }
+    const Slot slot = step.epoch->slot(peer);
+    const std::span<std::byte> frame = ws.sendback_in.From(slot);
+    if (frame.empty()) {
+      return absl::DataLossError(absl::StrCat("no sendback frame from slot ", slot.value));
+    }
+    const auto count = static_cast<std::int64_t>(slots.size());
+    RETURN_IF_ERROR(
+        VerifySendBack(step.frame_shape, step.Expect(Direction::kSendBack, peer, count), frame));
+    const std::byte* answer = BindSendBack(step.frame_shape, frame, count).answers;
+    for (const DispatchEntry& entry : slots) {
+      ws.answers[static_cast<std::size_t>(entry.row * topk + entry.k)] =
+          reinterpret_cast<const float*>(answer);
+      answer += step.frame_shape.answer_bytes;
+    }
+    step.result.exchange_bytes += frame.size();
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+After Combine(StepContext& step) {
+  step.error = Gather(step);
+  if (!step.error.ok()) return After::kBroken;
+  if (step.rows == 0) return After::kNext;
+  Workspace& ws = step.ws;
+  const std::int64_t answers = step.rows * step.model.topk;
+  step.lanes.Run([&](const Lane& lane) {
+    step.kernels.combine({.answers = ws.answers.first(static_cast<std::size_t>(answers)),
+                          .weights = ws.route_weights.slice(0, step.rows),
+                          .hidden = ws.hidden.slice(0, step.rows)},
+                         lane);
+  });
+  step.Charge(PhaseId::kCombine,
+              {.bytes = static_cast<std::uint64_t>((answers + 2 * step.rows) * step.model.hidden) *
+                        sizeof(float),
+               .ops = static_cast<std::uint64_t>(2 * answers * step.model.hidden)});
+  return After::kNext;
+}
+
+}  // namespace conclave

@@ -1,0 +1,41 @@
+// K and V of every position of this worker's sequences: for each layer an array of blocks. Which
+// block belongs to whom is the coordinator's business.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/kernel_set.h"
+#include "model/config.h"
+#include "worker/memory.h"
+
+namespace conclave {
+
+class KvCache {
+ public:
+  struct Args {
+    const ModelConfig& model;
+    const KernelSet& kernels;
+    DType dtype = DType::kBf16;
+    std::int32_t blocks = 0;  // of each layer; 0: no memory
+    Memory& memory;
+  };
+  // CHECKs that the memory is there: it is reserved at start.
+  explicit KvCache(const Args& args);
+
+  std::byte* layer(int index) const {
+    return bytes_.data() + static_cast<std::size_t>(index) * layer_bytes_;
+  }
+  const KvShape& shape() const { return shape_; }
+  std::int32_t blocks() const { return blocks_; }
+  std::size_t block_bytes() const { return block_bytes_; }  // of one layer
+
+ private:
+  KvShape shape_;
+  std::int32_t blocks_;
+  std::size_t block_bytes_;
+  std::size_t layer_bytes_;
+  MemoryBlock bytes_;
+};
+
+}  // namespace conclave

@@ -1,0 +1,56 @@
+// Where large memory comes from. The edge gives huge pages; tests and the simulator give the heap.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <utility>
+
+#include "absl/status/statusor.h"
+
+namespace conclave {
+
+// Take: `bytes` zeroed bytes (0 is allowed) on a 64-byte boundary, or ResourceExhausted. Every span
+// taken is given back whole. Thread-safe if the shard is loaded while steps run; else one caller at
+// a time is enough.
+class Memory {
+ public:
+  virtual ~Memory() = default;
+  virtual absl::StatusOr<std::span<std::byte>> Take(std::size_t bytes) = 0;
+  virtual void Give(std::span<std::byte> bytes) = 0;
+};
+
+// The heap. Pages that nobody touches cost nothing.
+class HeapMemory final : public Memory {
+ public:
+  absl::StatusOr<std::span<std::byte>> Take(std::size_t bytes) override;
+  void Give(std::span<std::byte> bytes) override;
+};
+HeapMemory& SharedHeap();  // has no state
+
+// One span taken, given back at the end.
+class MemoryBlock {
+ public:
+  MemoryBlock() = default;
+  MemoryBlock(Memory& memory, std::span<std::byte> bytes) : memory_(&memory), bytes_(bytes) {}
+  MemoryBlock(MemoryBlock&& other) noexcept
+      : memory_(std::exchange(other.memory_, nullptr)), bytes_(std::exchange(other.bytes_, {})) {}
+  MemoryBlock& operator=(MemoryBlock&& other) noexcept {
+    std::swap(memory_, other.memory_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~MemoryBlock() {
+    if (memory_ != nullptr) memory_->Give(bytes_);
+  }
+
+  static absl::StatusOr<MemoryBlock> From(Memory& memory, std::size_t bytes);
+  std::byte* data() const { return bytes_.data(); }
+  std::size_t size() const { return bytes_.size(); }
+  bool held() const { return memory_ != nullptr; }
+
+ private:
+  Memory* memory_ = nullptr;
+  std::span<std::byte> bytes_;
+};
+
+}  // namespace conclave
