@@ -28,6 +28,8 @@ constexpr Setting kSettings[] = {
     {"MM_ERROR_HANDLING", "y"},
     {"TCP_TX_SEG_SIZE", "64k"},
     {"TCP_RX_SEG_SIZE", "64k"},
+    // A frame that fits two segments is sent at once: over TCP a rendezvous costs a round trip.
+    {"RNDV_THRESH", "128k"},
     // The receiver fetches. If the sender put, one that was stopped and woke up in an old epoch
     // could
     // write into memory that a new epoch uses.
