@@ -11,6 +11,9 @@ class EmbedCase final : public Case {
     Rng rng(seed);
     table_ = input == InputClass::kExact ? ExactGrid(rng, shape.n, shape.k)
                                          : GaussianGrid(rng, shape.n, shape.k, 1.0);
+    if (input == InputClass::kGaussian && shape.stored == DType::kF32) {  // every bit in use
+      for (float& v : table_.values) v = static_cast<float>(rng.Normal());
+    }
     if (input == InputClass::kHostile) {
       const float tiny = shape.stored == DType::kF16 ? 0x1p-24f : 0x1p-133f;  // subnormal
       const float odd[] = {NAN, INFINITY, -INFINITY, -0.0f, tiny, -3 * tiny};
