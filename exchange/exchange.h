@@ -11,8 +11,10 @@
 // Threading: all calls from one thread, except Abort, which any thread may call at any time.
 // Errors: Unavailable (a peer is gone; the message names the slot), DeadlineExceeded (names every
 // slot waited for), Aborted (Abort was called), ResourceExhausted (a frame did not fit the sink),
-// DataLoss (a transport broke its word). After any error the epoch is over for this backend: Close,
-// then Open a new one.
+// DataLoss (a transport broke its word); and, for the caller's own mistakes, InvalidArgument and
+// FailedPrecondition. After any of the former the epoch is over for this backend: Close, then Open
+// a new one. What was given to a failed Exchange (frames and room) stays allocated, if unused,
+// until Close: a transfer under way may still end there.
 #pragma once
 
 #include <cstddef>
@@ -68,8 +70,9 @@ class ExchangeBackend {
   virtual std::string_view name() const = 0;
 
   virtual absl::StatusOr<std::string> StandbyAddress() = 0;
-  // Connects to every peer of the view, within the timeout. Frames of faster peers may already be
-  // waiting.
+  // Makes ready to talk to every peer of the view; does not wait for peers that have yet to open.
+  // Frames of faster peers may already be waiting. Unavailable names a peer that is known to be
+  // gone.
   virtual absl::Status Open(const EpochView& view, Micros timeout) = 0;
   // Sends one frame to every peer but self (`sends` in rising slot order) and receives one from
   // each. Exchanges pair up in order: the nth frame from a peer answers the nth Exchange here.
