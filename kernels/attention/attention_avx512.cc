@@ -9,20 +9,20 @@ namespace {
 
 constexpr std::int64_t kLinesPerTile = 64;
 
-template <typename Kv, int kLines, bool kAhead>
+template <typename Kv, int kLines>
 void Values(Pass& pass, const Line* lines, int first, std::int64_t positions) {
   std::int64_t channel = 0;
   // As many channels at a time as 24 accumulators allow; which ones go together changes no bit.
   if constexpr (kLines <= 3)
     for (; channel + 128 <= pass.channels; channel += 128)
-      Kv::template Values<kLines, 8, kAhead>(pass, lines, first, channel, positions);
+      Kv::template Values<kLines, 8>(pass, lines, first, channel, positions);
   if constexpr (kLines <= 6)
     for (; channel + 64 <= pass.channels; channel += 64)
-      Kv::template Values<kLines, 4, kAhead>(pass, lines, first, channel, positions);
+      Kv::template Values<kLines, 4>(pass, lines, first, channel, positions);
   for (; channel + 32 <= pass.channels; channel += 32)
-    Kv::template Values<kLines, 2, kAhead>(pass, lines, first, channel, positions);
+    Kv::template Values<kLines, 2>(pass, lines, first, channel, positions);
   for (; channel < pass.channels; channel += 16)
-    Kv::template Values<kLines, 1, kAhead>(pass, lines, first, channel, positions);
+    Kv::template Values<kLines, 1>(pass, lines, first, channel, positions);
 }
 
 template <typename Kv, bool kAhead>
@@ -34,9 +34,9 @@ struct Products {
       Kv::template Scores<3, kAhead>, Kv::template Scores<4, kAhead>,
       Kv::template Scores<5, kAhead>, Kv::template Scores<6, kAhead>,
       Kv::template Scores<7, kAhead>, Kv::template Scores<8, kAhead>};
-  static constexpr ValuesFn kValues[kLinesPerPass] = {
-      Values<Kv, 1, kAhead>, Values<Kv, 2, kAhead>, Values<Kv, 3, kAhead>, Values<Kv, 4, kAhead>,
-      Values<Kv, 5, kAhead>, Values<Kv, 6, kAhead>, Values<Kv, 7, kAhead>, Values<Kv, 8, kAhead>};
+  static constexpr ValuesFn kValues[kLinesPerPass] = {Values<Kv, 1>, Values<Kv, 2>, Values<Kv, 3>,
+                                                      Values<Kv, 4>, Values<Kv, 5>, Values<Kv, 6>,
+                                                      Values<Kv, 7>, Values<Kv, 8>};
 };
 
 // Turns a line's scores of this fold into probabilities relative to its new maximum. All eight
@@ -129,12 +129,16 @@ void Attend(const AttentionArgs& args, const KvLayout& layout, const Tile& tile)
   const __m512 scale = _mm512_div_ps(
       _mm512_set1_ps(1.0f), _mm512_sqrt_ps(_mm512_set1_ps(static_cast<float>(layout.head_dim))));
   const std::int64_t last = lines[count - 1].position;
+  const auto block_at = [&](std::int64_t position) {
+    const BlockId block = tile.span->blocks.data()[position / kKvBlockTokens];
+    return args.kv_layer + block.value * layout.block_bytes + tile.kv_head * layout.head_bytes;
+  };
   for (std::int64_t begin = 0; begin <= last; begin += kFold) {
     for (std::int64_t b = 0; b < kFoldBlocks && begin + b * kKvBlockTokens <= last; ++b) {
-      const BlockId block = tile.span->blocks.data()[begin / kKvBlockTokens + b];
-      pass.blocks[b] =
-          args.kv_layer + block.value * layout.block_bytes + tile.kv_head * layout.head_bytes;
+      pass.blocks[b] = block_at(begin + b * kKvBlockTokens);
     }
+    const std::int64_t next = begin + kFold;
+    pass.next_fold = next > last ? pass.blocks[0] : block_at(next);
     for (std::int64_t i = 0; i < count; i += kLinesPerPass) {
       const std::int64_t left = count - i;
       const auto fold = i == 0 ? Fold<Kv, true> : Fold<Kv, false>;
