@@ -105,6 +105,11 @@ std::vector<LinkId> Draining(const CoordinatorState& state) {
   return ids;
 }
 
+Formation::Member* MemberOf(Formation& formation, LinkId id) {
+  const auto found = std::ranges::find(formation.members, id, &Formation::Member::link);
+  return found == formation.members.end() ? nullptr : &*found;
+}
+
 // A request that fitted the workers that were there may not fit those that are.
 void EndMisfits(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
   std::int64_t blocks_max = 0;
@@ -126,7 +131,10 @@ void EndMisfits(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) 
 
 void Commit(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
   Formation formation = *std::exchange(state.formation, std::nullopt);
-  for (const LinkId id : Draining(state)) Dismiss(state, id, outbox);
+  for (const LinkId id : Draining(state)) {
+    // One that asked after Prepare takes part once more.
+    if (MemberOf(formation, id) == nullptr) Dismiss(state, id, outbox);
+  }
   for (const Slot slot : state.live) RollBack(state, slot);
   state.in_flight.clear();
   state.live.clear();
@@ -225,9 +233,8 @@ void TakeReady(CoordinatorState& state, Link& link, Micros now, const Ready& rea
   if (!ready.standby_address.empty()) link.standby_address = ready.standby_address;
   link.expert_bytes = ready.expert_bytes;
   if (state.phase != Phase::kPreparing || ready.epoch != state.formation->prepare.epoch) return;
-  auto& members = state.formation->members;
-  const auto member = std::ranges::find(members, link.id, &Formation::Member::link);
-  if (member == members.end() || member->answer != Answer::kPending) return;
+  Formation::Member* member = MemberOf(*state.formation, link.id);
+  if (member == nullptr || member->answer != Answer::kPending) return;
   if (!ready.ok) {
     const bool may_retry =
         link.standby_address != member->address && state.tries_without_commit < kTriesMax;
@@ -263,9 +270,7 @@ void LoseLink(CoordinatorState& state, LinkId id, Micros now, const std::string&
     Evict(state, lost.slot);
     state.owners_lost = true;
   }
-  const bool forming = state.formation.has_value() &&
-                       std::ranges::find(state.formation->members, id, &Formation::Member::link) !=
-                           state.formation->members.end();
+  const bool forming = state.formation.has_value() && MemberOf(*state.formation, id) != nullptr;
   if (lost.member || forming) ForceChange(state, now, cause, outbox);
 }
 

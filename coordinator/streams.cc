@@ -50,17 +50,23 @@ void NoteTime(Request& request, Micros now) {
 // Text of the newest token; the ending when it completes a stop string.
 std::optional<Ending> AddText(Request& request, TokenId token, StreamPart& part) {
   if (request.decoder == nullptr) return std::nullopt;
-  StopScanner::Piece piece = request.scanner.Push(request.decoder->Push(token));
-  part.text += piece.text;
-  if (piece.stop.has_value() && request.usage.completion_tokens >= request.sampling.min_tokens) {
-    return Ending{.end = End::kStop, .stop = *std::move(piece.stop)};
+  const std::string text = request.decoder->Push(token);
+  if (request.usage.completion_tokens < request.sampling.min_tokens) {
+    part.text += text;  // too early to stop, whatever it says
+    return std::nullopt;
   }
-  return std::nullopt;
+  StopScanner::Piece piece = request.scanner.Push(text);
+  part.text += piece.text;
+  if (!piece.stop.has_value()) return std::nullopt;
+  return Ending{.end = End::kStop, .stop = *std::move(piece.stop)};
 }
 
-void FlushText(Request& request, StreamPart& part) {
+// What was held back; before the decoder's end, the text of a last token that no stop rule looks
+// at.
+void FlushText(Request& request, std::optional<TokenId> last, StreamPart& part) {
   if (request.decoder == nullptr) return;
   part.text += request.scanner.Flush();
+  if (last.has_value()) part.text += request.decoder->Push(*last);
   part.text += request.decoder->Flush();
 }
 
@@ -69,14 +75,13 @@ std::optional<Ending> Judge(Request& request, TokenId token, StreamPart& part) {
   const std::vector<TokenId>& stop_ids = request.sampling.stop_ids;
   if (std::ranges::binary_search(stop_ids, token)) {
     // A stop token is no part of the text, unless asked for.
-    if (request.include_stop_in_text) AddText(request, token, part);
-    FlushText(request, part);
+    FlushText(request, request.include_stop_in_text ? std::optional(token) : std::nullopt, part);
     return Ending{.end = End::kStop, .stop_id = token};
   }
   std::optional<Ending> ending = AddText(request, token, part);
   if (ending.has_value()) return ending;
   if (static_cast<std::int32_t>(request.tokens.size()) < request.length_max) return std::nullopt;
-  FlushText(request, part);
+  FlushText(request, std::nullopt, part);
   return Ending{.end = End::kLength};
 }
 
@@ -107,7 +112,7 @@ void Emit(CoordinatorState& state, Request& request, const Emission& emission,
 void EndRequest(CoordinatorState& state, Request& request, Micros now, Ending ending,
                 CoordinatorOutbox& outbox) {
   StreamPart part;
-  FlushText(request, part);
+  FlushText(request, std::nullopt, part);
   request.Finish(std::move(ending));
   SendLast(state, request, now, std::move(part), outbox);
 }

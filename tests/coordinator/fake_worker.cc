@@ -81,6 +81,7 @@ void FakeWorker::HearPrepare(const Prepare& prepare) {
   epoch_ = prepare.epoch;
   prepare_ = prepare;
   committed_ = false;
+  broken_ = false;
   steps_.clear();
   Ready ready{.epoch = epoch_, .last_step_done = last_done_};
   if (fail_load) {
@@ -108,6 +109,7 @@ void FakeWorker::HearStep(const StepAsk& ask) {
   Expect(ask.part.rows() <= hello_.rows_max, "more rows than rows_max");
   Expect(ask.rows_in_all <= hello_.arrivals_max, "more rows than arrivals_max");
   Expect(ask.rows_in_all > 0, "an empty step");
+  if (broken_) return;  // nothing more of this epoch
   steps_.push_back(ask);
   Expect(steps_.size() <= kPlansAheadMax, "too many plans ahead");
 }
@@ -115,6 +117,7 @@ void FakeWorker::HearStep(const StepAsk& ask) {
 void FakeWorker::BreakStep() {
   said_.push_back(StepBroken{epoch_, steps_.front().step, "broken on purpose"});
   steps_.clear();
+  broken_ = true;
 }
 
 void FakeWorker::RunStep() {

@@ -72,6 +72,7 @@ class FakeWorker {
   Slot slot_;
   Epoch epoch_;
   bool committed_ = false;
+  bool broken_ = false;
   bool dismissed_ = false;
   std::optional<Goodbye> goodbye_;
   std::optional<Prepare> prepare_;

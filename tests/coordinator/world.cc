@@ -187,38 +187,61 @@ void World::ExpectExact() {
   }
 }
 
-void World::ExpectExact(const Client& client) {
-  ASSERT_TRUE(client.ending.has_value()) << "never ended";
-  const Ending& ending = *client.ending;
-  if (ending.end == End::kRefused || ending.end == End::kOverloaded) return;
+namespace {
+
+// What the client asked for, worked out the slow way: token by token, character by character.
+struct Expected {
+  std::vector<TokenId> ids;
+  std::string text;
+  End end = End::kLength;
+  std::string stop;
+};
+
+// The stop string that is complete first, and where it ends.
+std::optional<std::pair<std::size_t, std::string>> FirstStop(
+    const std::string& text, const std::vector<std::string>& stops) {
+  for (std::size_t end = 1; end <= text.size(); ++end) {
+    std::string longest;
+    for (const std::string& stop : stops) {
+      if (end >= stop.size() && text.compare(end - stop.size(), stop.size(), stop) == 0 &&
+          stop.size() > longest.size()) {
+        longest = stop;
+      }
+    }
+    if (!longest.empty()) return std::pair(end, longest);
+  }
+  return std::nullopt;
+}
+
+Expected Expect(const ClientAsk& ask, const std::vector<TokenId>& eos, const Text& text) {
   const ModelFacts facts = FakeFacts();
-  const auto prompt = static_cast<int>(client.ask.prompt.size());
-  const int most = std::min(client.ask.max_tokens.value_or(facts.context), facts.context - prompt);
-  std::vector<TokenId> expected = Oracle(client.ask.prompt, most, facts.vocab);
-  std::vector<TokenId> stops = client.ask.stop_ids;
-  if (!client.ask.ignore_eos) stops.insert(stops.end(), eos_.begin(), eos_.end());
-  const auto stop = std::ranges::find_first_of(expected, stops);
-  const bool stopped = stop != expected.end();
-  if (stopped) expected.erase(stop + 1, expected.end());
-  const bool whole =
-      ending.end == End::kLength || (ending.end == End::kStop && ending.stop.empty());
-  if (!whole) expected.resize(std::min(expected.size(), client.ids.size()));
-  EXPECT_EQ(client.ids, expected);
-  if (whole) {
-    EXPECT_EQ(ending.end, stopped ? End::kStop : End::kLength);
-  }
-  EXPECT_EQ(ending.usage.completion_tokens, static_cast<int>(client.ids.size()));
-  if (client.ask.logprobs.has_value()) {
-    EXPECT_EQ(client.logprobs.size(), client.ids.size());
-  }
-  if (client.ids.empty()) return;
-  if (client.ask.prompt_logprobs.has_value()) {
-    EXPECT_EQ(client.prompt_logprobs.size(), client.ask.prompt.size() - 1);
-    for (std::size_t i = 0; i < client.prompt_logprobs.size(); ++i) {
-      EXPECT_EQ(client.prompt_logprobs[i].id, client.ask.prompt[i + 1]);
+  const int most = std::min(ask.max_tokens.value_or(facts.context),
+                            facts.context - static_cast<int>(ask.prompt.size()));
+  std::vector<TokenId> stops = ask.stop_ids;
+  if (!ask.ignore_eos) stops.insert(stops.end(), eos.begin(), eos.end());
+  Expected expected;
+  const auto decoder = text.NewDecoder(ask.skip_special);
+  for (const TokenId token : Oracle(ask.prompt, most, facts.vocab)) {
+    expected.ids.push_back(token);
+    if (std::ranges::find(stops, token) != stops.end()) {
+      if (ask.include_stop_in_text) expected.text += decoder->Push(token);
+      expected.end = End::kStop;
+      break;
+    }
+    expected.text += decoder->Push(token);
+    if (const auto stop = FirstStop(expected.text, ask.stop)) {
+      expected.end = End::kStop;
+      expected.stop = stop->second;
+      expected.text.resize(stop->first - (ask.include_stop_in_text ? 0 : stop->second.size()));
+      return expected;
     }
   }
-  if (!client.ask.routed_experts) return;
+  expected.text += decoder->Flush();
+  return expected;
+}
+
+std::vector<std::uint16_t> ExpectRouted(const Client& client) {
+  const ModelFacts facts = FakeFacts();
   std::vector<TokenId> fed = client.ask.prompt;
   fed.insert(fed.end(), client.ids.begin(), client.ids.end() - 1);
   std::vector<std::uint16_t> routed;
@@ -231,8 +254,38 @@ void World::ExpectExact(const Client& client) {
       }
     }
   }
-  if (whole) {
-    EXPECT_EQ(client.routed, routed);
+  return routed;
+}
+
+}  // namespace
+
+void World::ExpectExact(const Client& client) {
+  ASSERT_TRUE(client.ending.has_value()) << "never ended";
+  const Ending& ending = *client.ending;
+  if (ending.end == End::kRefused || ending.end == End::kOverloaded) return;
+  const Expected expected = Expect(client.ask, eos_, *text_);
+  EXPECT_EQ(ending.usage.completion_tokens, static_cast<int>(client.ids.size()));
+  if (client.ask.logprobs.has_value()) {
+    EXPECT_EQ(client.logprobs.size(), client.ids.size());
+  }
+  if (ending.end != End::kLength && ending.end != End::kStop) {
+    ASSERT_LE(client.ids.size(), expected.ids.size());
+    EXPECT_TRUE(std::ranges::equal(client.ids, std::span(expected.ids).first(client.ids.size())));
+    return;
+  }
+  EXPECT_EQ(client.ids, expected.ids);
+  EXPECT_EQ(client.text, expected.text);
+  EXPECT_EQ(ending.end, expected.end);
+  EXPECT_EQ(ending.stop, expected.stop);
+  EXPECT_EQ(ending.stop_id.has_value(), expected.end == End::kStop && expected.stop.empty());
+  if (client.ask.prompt_logprobs.has_value()) {
+    ASSERT_EQ(client.prompt_logprobs.size(), client.ask.prompt.size() - 1);
+    for (std::size_t i = 0; i < client.prompt_logprobs.size(); ++i) {
+      EXPECT_EQ(client.prompt_logprobs[i].id, client.ask.prompt[i + 1]);
+    }
+  }
+  if (client.ask.routed_experts) {
+    EXPECT_EQ(client.routed, ExpectRouted(client));
   }
 }
 
