@@ -1,0 +1,21 @@
+// What programs say while they run: one line per message on standard error.
+#pragma once
+
+#include <string>
+
+#include "CLI/App.hpp"
+#include "base/log.h"
+
+namespace conclave {
+
+struct LogOptions {
+  std::string level = "info";   // info, warning, error
+  std::string format = "text";  // text, json (one object per line)
+};
+
+void AddLogFlags(CLI::App& app, LogOptions& options);
+
+// Thread-safe; usable until the process ends.
+LogFn MakeLog(const LogOptions& options);
+
+}  // namespace conclave

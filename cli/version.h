@@ -1,0 +1,13 @@
+// Which build this is.
+#pragma once
+
+#include <string>
+
+namespace conclave {
+
+std::string Version();  // "0.1.0"
+std::string Commit();   // short hash, "-dirty" appended; "unknown" outside of git
+// Several lines for --version: commit, build options, kernel sets and exchange back-ends here.
+std::string VersionText();
+
+}  // namespace conclave
