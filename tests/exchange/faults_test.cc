@@ -132,6 +132,27 @@ TEST_P(Faults, FramesOfAnEpochThatWasGivenUpAreFencedOff) {
   rig.ExpectWorks(Epoch{2}, 4);
 }
 
+// The same, with the sender still alive in its old epoch: its frame does reach the endpoint.
+TEST_P(Faults, AFrameFromALiveOldEpochIsDropped) {
+  Rig rig(GetParam(), {0, 1, 2});
+  for (int i = 0; i < rig.size(); ++i) {
+    rig.party(i).set_size([](const FrameName&) { return std::size_t{64}; });
+  }
+  ASSERT_EQ(rig.party(0).Open(Epoch{1}, rig.Peers()), absl::OkStatus());
+  std::latch others_are_done(2);
+  const std::vector<Peer> peers = rig.Peers({1, 2});
+  rig.Each([&](int i) {
+    if (i == 0) {
+      EXPECT_FALSE(rig.party(0).Exchange(kShort).ok());
+      others_are_done.wait();
+      return;
+    }
+    EXPECT_EQ(rig.party(i).Open(Epoch{2}, peers), absl::OkStatus());
+    for (int n = 0; n < 200; ++n) EXPECT_EQ(rig.party(i).Exchange(kLong), absl::OkStatus());
+    others_are_done.count_down();
+  });
+}
+
 TEST_P(Faults, AfterAnErrorTheEpochIsOver) {
   Rig rig(GetParam(), {0, 1});
   Connect(rig, Epoch{1});
