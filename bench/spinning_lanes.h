@@ -33,14 +33,21 @@ class SpinningLanes final : public Lanes {
     call_.fetch_add(1, std::memory_order_release);  // publishes work_, ticket_ and done_
     work(Lane{0, count_, &ticket_});
     // Orders the lanes' results before what the caller reads next.
-    while (done_.load(std::memory_order_acquire) != count_ - 1) __builtin_ia32_pause();
+    SpinUntil([&] { return done_.load(std::memory_order_acquire) == count_ - 1; });
   }
 
  private:
+  // Gives the core away after a while, for machines with fewer cores than lanes.
+  static void SpinUntil(auto&& ready) {
+    for (int spins = 0; !ready(); ++spins) {
+      if (spins > 20000) std::this_thread::yield();
+    }
+  }
+
   void Serve(int index) {
     SetComputeThreadFloatMode();
     for (unsigned seen = 0;;) {
-      while (call_.load(std::memory_order_acquire) == seen) __builtin_ia32_pause();
+      SpinUntil([&] { return call_.load(std::memory_order_acquire) != seen; });
       ++seen;
       if (work_ == nullptr) return;
       (*work_)(Lane{index, count_, &ticket_});

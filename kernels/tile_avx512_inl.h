@@ -23,8 +23,8 @@ constexpr std::int64_t kPairBytes = kPanelChannels * 4;  // of a panel
 
 constexpr std::int64_t PanelBytes(std::int64_t k) { return PaddedCols(k) / 2 * kPairBytes; }
 
-// Also brings kAhead cache lines of `ahead` into L2 with every pair.
-template <int kRows, int kAhead>
+// kAhead: also brings one cache line per pair of `ahead` into L2.
+template <int kRows, bool kAhead>
 void Tile(const std::byte* const* rows, const std::byte* panel, std::int64_t pairs, float* acc,
           bool first, const std::byte* ahead) {
   __m512 c[kRows][4];
@@ -42,8 +42,7 @@ void Tile(const std::byte* const* rows, const std::byte* panel, std::int64_t pai
     const __m512i b1 = _mm512_load_si512(panel + i * kPairBytes + 64);
     const __m512i b2 = _mm512_load_si512(panel + i * kPairBytes + 128);
     const __m512i b3 = _mm512_load_si512(panel + i * kPairBytes + 192);
-    if constexpr (kAhead >= 1) _mm_prefetch(ahead + i * kAhead * 64, _MM_HINT_T1);
-    if constexpr (kAhead >= 2) _mm_prefetch(ahead + i * kAhead * 64 + 64, _MM_HINT_T1);
+    if constexpr (kAhead) _mm_prefetch(ahead + i * 64, _MM_HINT_T1);
 #pragma GCC unroll 8
     for (int m = 0; m < kRows; ++m) {
       const __m512i x = BroadcastPair(a[m] + i * 4);
@@ -61,24 +60,23 @@ void Tile(const std::byte* const* rows, const std::byte* panel, std::int64_t pai
 
 using TileFn = void (*)(const std::byte* const*, const std::byte*, std::int64_t, float*, bool,
                         const std::byte*);
-constexpr TileFn kTiles[3][kTileRows] = {
-    {Tile<1, 0>, Tile<2, 0>, Tile<3, 0>, Tile<4, 0>, Tile<5, 0>, Tile<6, 0>},
-    {Tile<1, 1>, Tile<2, 1>, Tile<3, 1>, Tile<4, 1>, Tile<5, 1>, Tile<6, 1>},
-    {Tile<1, 2>, Tile<2, 2>, Tile<3, 2>, Tile<4, 2>, Tile<5, 2>, Tile<6, 2>}};
+constexpr TileFn kTiles[2][kTileRows] = {
+    {Tile<1, false>, Tile<2, false>, Tile<3, false>, Tile<4, false>, Tile<5, false>,
+     Tile<6, false>},
+    {Tile<1, true>, Tile<2, true>, Tile<3, true>, Tile<4, true>, Tile<5, true>, Tile<6, true>}};
 
 // acc[r][c] = sum over k of rows[r] * panel[c]. `next` is the panel this lane needs afterwards, or
-// null: with many rows it is fetched into L2 meanwhile; with few, the hardware streams better
-// alone.
+// null: with more than one tile it is fetched into L2 meanwhile, one line per pair (two were
+// measured slower); with one, the hardware streams better alone.
 inline void RowsTimesPanel(const std::byte* const* rows, std::int64_t count, const std::byte* panel,
                            std::int64_t k, const std::byte* next, float* acc) {
   const std::int64_t pairs = PaddedCols(k) / 2;
   const std::int64_t tiles = CeilDiv(count, kTileRows);
   const std::int64_t small = count / tiles;           // rows of a tile, or one more
   const std::int64_t larger = count - small * tiles;  // tiles that have one more
-  // Lines per pair so that four passes, or all of two or three, fetch the whole panel.
-  const std::int64_t ahead = next == nullptr || tiles == 1 ? 0 : (tiles < 4 ? 2 : 1);
+  const bool ahead = next != nullptr && tiles > 1;
   const std::byte* fetch = next;
-  const std::byte* const fetch_end = ahead != 0 ? next + pairs * kPairBytes : nullptr;
+  const std::byte* const fetch_end = ahead ? next + pairs * kPairBytes : nullptr;
   for (std::int64_t begin = 0; begin < pairs; begin += kPairsBlock) {
     const std::int64_t block = pairs - begin < kPairsBlock ? pairs - begin : kPairsBlock;
     std::int64_t row = 0;
@@ -86,10 +84,10 @@ inline void RowsTimesPanel(const std::byte* const* rows, std::int64_t count, con
       const std::int64_t height = small + (t < larger ? 1 : 0);
       const std::byte* at[kTileRows];
       for (std::int64_t m = 0; m < height; ++m) at[m] = rows[row + m] + begin * 4;
-      const std::int64_t lines = ahead != 0 && fetch_end - fetch >= block * ahead * 64 ? ahead : 0;
-      kTiles[lines][height - 1](at, panel + begin * kPairBytes, block, acc + row * kPanelChannels,
-                                begin == 0, fetch);
-      fetch += lines * block * 64;
+      const bool fetching = ahead && fetch_end - fetch >= block * 64;
+      kTiles[fetching ? 1 : 0][height - 1](at, panel + begin * kPairBytes, block,
+                                           acc + row * kPanelChannels, begin == 0, fetch);
+      if (fetching) fetch += block * 64;
       row += height;
     }
   }
