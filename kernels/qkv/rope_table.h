@@ -15,18 +15,6 @@ struct RopeFrequencies {
   double attention_factor = 1.0;
 };
 
-struct RopeArgs {
-  int head_dim;
-  double theta;
-  enum class Scaling { kNone, kLinear, kYarn } scaling = Scaling::kNone;
-  double factor = 1.0;
-  double original_max_positions = 0;
-  double beta_fast = 32, beta_slow = 1;
-  bool truncate = true;
-  double attention_factor = 1.0;
-};
-RopeFrequencies MakeRopeFrequencies(const RopeArgs& args);
-
 // cos and sin [positions, head_dim / 2]. Position < 2^20. Allocates nothing.
 void FillRope(const RopeFrequencies& rope, std::span<const std::int32_t> positions,
               MatrixView<float> cos, MatrixView<float> sin);
