@@ -39,6 +39,7 @@ class Scheduler {
 
   std::vector<TestOutput> Run() {
     for (int now = 0; left_ > 0; ++now) {
+      if (options_.before_step) options_.before_step(now);
       std::vector<WorkerPart> parts = cluster_.EmptyParts();
       Plan(now, parts);
       const TestCluster::Outcome outcome = cluster_.Run(parts);

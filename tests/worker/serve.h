@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "protocol/plan.h"
@@ -25,8 +26,9 @@ struct TestOutput {
 };
 
 struct ServeOptions {
-  int chunk = 512;      // prompt tokens of one request per step
-  int concurrent = 64;  // requests running at one time
+  int chunk = 512;                           // prompt tokens of one request per step
+  int concurrent = 64;                       // requests running at one time
+  std::function<void(int now)> before_step;  // may change the cluster's placement
 };
 
 // Runs every request to its last token. Request i lives on home i % homes. CHECKs on any broken

@@ -18,14 +18,11 @@ TestCluster::TestCluster(const ModelConfig& model, const TensorSource& tensors,
   SetComputeThreadFloatMode();
   const int slots = options.workers + options.expert_workers;
   for (int slot = 0; slot < slots; ++slot) {
-    // Experts-only workers come first and last, so that slot numbers and homes differ.
-    const bool expert = slot % 2 == 0 ? slot / 2 < options.expert_workers : false;
-    const bool last = slot >= options.workers + std::min(options.expert_workers, slot / 2 + 1);
+    // Experts-only workers take even slots while there are some, so that slots and homes differ.
     auto node = std::make_unique<Node>();
-    const int homes_left = options.workers - static_cast<int>(homes_.size());
-    const Role role = (expert || last || homes_left == 0) && homes_left < slots - slot
-                          ? Role::kExpert
-                          : Role::kWorker;
+    const bool homes_full = static_cast<int>(homes_.size()) == options.workers;
+    const bool experts_left = slot - static_cast<int>(homes_.size()) < options.expert_workers;
+    const Role role = homes_full || (experts_left && slot % 2 == 0) ? Role::kExpert : Role::kWorker;
     if (role == Role::kWorker) homes_.push_back(slot);
     node->lanes = std::make_unique<LanesInTurn>(options.lanes);
     auto shard = Shard::Load({.model = model,
@@ -93,9 +90,15 @@ std::vector<FromWorker> TestCluster::TakeTold(int worker) {
   return std::exchange(nodes_[static_cast<std::size_t>(worker)]->told, {});
 }
 
+void TestCluster::Handle(Node& node, const WorkerEvent& event) {
+  if (around_handle) around_handle(true);
+  node.core->Handle(event, node.outbox);
+  if (around_handle) around_handle(false);
+}
+
 void TestCluster::Deliver(int worker, const WorkerEvent& event) {
   Node& node = *nodes_[static_cast<std::size_t>(worker)];
-  node.core->Handle(event, node.outbox);
+  Handle(node, event);
   // Carrying an effect may put more into the outbox.
   for (std::size_t i = 0; i < node.outbox.size(); ++i) {
     WorkerEffect effect = std::move(node.outbox[i]);
@@ -110,9 +113,9 @@ void TestCluster::Carry(int worker, WorkerEffect& effect) {
     node.told.push_back(std::move(tell->message));
   } else if (auto* load = std::get_if<LoadExperts>(&effect)) {
     const absl::Status status = node.shard->LoadMissingExperts(load->placement, load->slot);
-    node.core->Handle(ExpertsLoaded{load->epoch, status}, node.outbox);
+    Handle(node, ExpertsLoaded{load->epoch, status});
   } else if (auto* open = std::get_if<OpenExchange>(&effect)) {
-    node.core->Handle(ExchangeOpened{open->view.epoch, absl::OkStatus(), "standby"}, node.outbox);
+    Handle(node, ExchangeOpened{open->view.epoch, absl::OkStatus(), "standby"});
   } else if (auto* start = std::get_if<StartExchange>(&effect)) {
     CONCLAVE_CHECK(!node.exchange.has_value(), "two exchanges at once");
     node.exchange = *start;

@@ -89,6 +89,7 @@ class TestCluster {
   const TestClusterOptions& options() const { return options_; }
   Epoch epoch() const { return epoch_; }
   StepId next_step() const { return next_step_; }
+  void set_epoch(Epoch epoch) { epoch_ = epoch; }
   void set_next_step(StepId step) { next_step_ = step; }
   std::uint64_t exchanges() const { return exchanges_; }
 
@@ -96,6 +97,8 @@ class TestCluster {
   std::function<void(Slot from, Slot to, std::span<std::byte>)> on_frame;
   // Asked before every exchange: an error is what every worker's exchange ends with.
   std::function<absl::Status()> on_exchange;
+  // Called before and after every call of a core's Handle.
+  std::function<void(bool entering)> around_handle;
 
  private:
   struct Node {
@@ -107,6 +110,7 @@ class TestCluster {
     std::vector<FromWorker> told;
     WorkerOutbox outbox;
   };
+  void Handle(Node& node, const WorkerEvent& event);
   void Carry(int worker, WorkerEffect& effect);
   bool ExchangeAll();
 

@@ -1,0 +1,116 @@
+// conclave-worker: owns weights and K and V, runs the plans of its coordinator.
+#include <csignal>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/edge/credentials.h"
+#include "base/edge/http_server.h"
+#include "base/status.h"
+#include "cli/flags.h"
+#include "cli/logging.h"
+#include "cli/signals.h"
+#include "cli/version.h"
+#include "cli/worker_flags.h"
+#include "worker/edge/worker_runner.h"
+
+namespace {
+
+using namespace conclave;
+
+constexpr const char* kName = "conclave-worker";
+
+struct Settings {
+  WorkerOptions options;
+  ComputeFlags compute;
+  LogOptions log;
+  std::string coordinator;
+  std::string admin_http;
+  std::string role = "worker";
+  bool insecure = false;
+  Micros drain = 30'000'000;
+};
+
+void AddFlags(CLI::App& app, Settings& settings) {
+  app.add_option("--coordinator", settings.coordinator, "where conclave-coordinator listens")
+      ->required()
+      ->type_name("HOST:PORT");
+  app.add_option("--model", settings.options.model_dir, "model directory")
+      ->required()
+      ->type_name("DIR");
+  AddChoice(app, "--role", settings.role, {"worker", "expert"},
+            "expert: owns experts only, no sequences");
+  app.add_option("--admin-http", settings.admin_http, "/livez /readyz /metrics; default: none")
+      ->type_name("HOST:PORT");
+  app.add_flag("--insecure", settings.insecure, "speak beyond loopback without TLS");
+  AddDuration(app, "--drain", settings.drain, "at SIGTERM: how long to wait to be drained");
+  AddComputeFlags(app, settings.compute);
+  AddLogFlags(app, settings.log);
+}
+
+absl::StatusOr<std::unique_ptr<HttpServer>> StartProbes(const Settings& settings,
+                                                        const WorkerRunner& runner) {
+  if (settings.admin_http.empty()) return std::unique_ptr<HttpServer>();
+  RETURN_IF_ERROR(CheckExposure("--admin-http", settings.admin_http, settings.insecure));
+  HttpServer::Paths paths;
+  paths["/livez"] = [] { return HttpAnswer{200, "alive\n"}; };
+  paths["/readyz"] = [&runner] {
+    return runner.Report().ready ? HttpAnswer{200, "ready\n"} : HttpAnswer{503, "not ready\n"};
+  };
+  paths["/metrics"] = [&runner] { return HttpAnswer{200, RenderMetrics(runner.Report())}; };
+  return HttpServer::Start(settings.admin_http, std::move(paths));
+}
+
+// Until the coordinator says goodbye, or a signal's patience is over.
+int Attend(WorkerRunner& runner, const Settings& settings) {
+  constexpr Micros kLook = 20'000;
+  bool leaving = false;
+  Micros waited = 0;
+  while (true) {
+    if (const auto exit = runner.WaitForExit(kLook)) {
+      if (!exit->failed) return SignalSeen() == SIGINT ? kExitInterrupted : kExitDone;
+      SayError(kName, exit->reason);
+      return kExitFailed;
+    }
+    if (SignalSeen() == 0) continue;
+    if (!std::exchange(leaving, true)) {
+      settings.options.log(LogLevel::kInfo, "leaving: asking the coordinator to drain this worker");
+      runner.Leave();
+    }
+    waited += kLook;
+    if (InHurry() || waited > settings.drain || !runner.Report().linked) {
+      settings.options.log(LogLevel::kWarning, "left without being drained");
+      return SignalSeen() == SIGINT ? kExitInterrupted : kExitFailed;
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Owns a share of a model's weights and runs the plans of its coordinator.", kName);
+  Settings settings;
+  AddFlags(app, settings);
+  if (const auto code = ParseFlags(app, argc, argv)) return *code;
+  if (const absl::Status status = Apply(settings.compute, settings.options); !status.ok()) {
+    return Fail(kName, status);
+  }
+  if (const absl::Status exposed =
+          CheckExposure("--coordinator", settings.coordinator, settings.insecure);
+      !exposed.ok()) {
+    return Fail(kName, exposed);
+  }
+  CatchSignals();
+  WorkerOptions& options = settings.options;
+  options.log = MakeLog(settings.log);
+  options.log(LogLevel::kInfo, absl::StrCat(kName, " ", Commit(), ": ", EffectiveConfig(app)));
+  options.role = settings.role == "expert" ? Role::kExpert : Role::kWorker;
+  options.coordinator = ChannelTo(settings.coordinator);
+  options.coordinator_address = settings.coordinator;
+  const auto runner = WorkerRunner::Start(options);
+  if (!runner.ok()) return Fail(kName, runner.status());
+  const auto probes = StartProbes(settings, **runner);
+  if (!probes.ok()) return Fail(kName, probes.status());
+  return Attend(**runner, settings);
+}
