@@ -13,7 +13,7 @@ constexpr std::int64_t kLinesPerTile = 32;
 constexpr int kPositions = kKvBlockTokens;
 
 struct Line {
-  const float* q = nullptr;   // [head_dim]
+  const float* q = nullptr;   // [head_dim], padded with zeros to 8
   std::byte* out = nullptr;   // float [head_dim]
   std::int64_t position = 0;  // sees 0..position
   float max = 0;
@@ -25,6 +25,7 @@ struct Line {
 struct Scratch {
   alignas(32) float k[kPositions][kHeadDimMax];
   alignas(32) float v[kPositions][kHeadDimMax];
+  alignas(32) float q[kLinesPerTile][kHeadDimMax];
   alignas(32) float sums[kLinesPerTile][kHeadDimMax];
   alignas(32) float scores[kPositions];
 };
@@ -45,7 +46,7 @@ void Score(Scratch& s, const Line& line, std::int64_t dim, std::int64_t position
                    _mm256_setzero_ps()};
     if (t < positions) {
       for (std::int64_t i = 0; i < dim; i += 8) {
-        const __m256 q = _mm256_maskload_ps(line.q + i, First8(dim - i));
+        const __m256 q = _mm256_load_ps(line.q + i);
 #pragma GCC unroll 4
         for (int j = 0; j < 4; ++j) c[j] = _mm256_fmadd_ps(q, _mm256_load_ps(s.k[t + j] + i), c[j]);
       }
@@ -72,14 +73,22 @@ float Softmax(Scratch& s, Line& line, std::int64_t positions) {
   return correction;
 }
 
-void AddValues(Scratch& s, float* sums, std::int64_t dim, std::int64_t positions,
+// sums = sums * correction + p v, kVectors * 8 channels from `channel` on.
+template <int kVectors>
+void AddValues(const Scratch& s, float* sums, std::int64_t channel, std::int64_t positions,
                float correction) {
-  for (std::int64_t i = 0; i < dim; i += 8) {
-    __m256 c = _mm256_mul_ps(_mm256_load_ps(sums + i), _mm256_set1_ps(correction));
-    for (std::int64_t t = 0; t < positions; ++t)
-      c = _mm256_fmadd_ps(_mm256_broadcast_ss(s.scores + t), _mm256_load_ps(s.v[t] + i), c);
-    _mm256_store_ps(sums + i, c);
+  __m256 c[kVectors];
+#pragma GCC unroll 4
+  for (int j = 0; j < kVectors; ++j)
+    c[j] = _mm256_mul_ps(_mm256_load_ps(sums + channel + 8 * j), _mm256_set1_ps(correction));
+  for (std::int64_t t = 0; t < positions; ++t) {
+    const __m256 p = _mm256_broadcast_ss(s.scores + t);
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j)
+      c[j] = _mm256_fmadd_ps(p, _mm256_load_ps(s.v[t] + channel + 8 * j), c[j]);
   }
+#pragma GCC unroll 4
+  for (int j = 0; j < kVectors; ++j) _mm256_store_ps(sums + channel + 8 * j, c[j]);
 }
 
 // Rows row .. row + rows - 1 of a span and query heads head .. head + heads - 1, of one kv head.
@@ -105,7 +114,8 @@ void Attend(const AttentionArgs& args, const Tile& tile, Scratch& s) {
     const std::int64_t row = tile.row + i / tile.heads;
     const std::int64_t at = (tile.head + i % tile.heads) * dim * 4;
     const std::int64_t in_batch = tile.span->row_begin + row;
-    lines[i].q = Floats(args.q.data + in_batch * args.q.stride_bytes + at);
+    Widen(args.q.data + in_batch * args.q.stride_bytes + at, DType::kF32, dim, 1, s.q + i);
+    lines[i].q = s.q[i];
     lines[i].out = args.out.data + in_batch * args.out.stride_bytes + at;
     lines[i].position = tile.span->position_begin + row;
     lines[i].max = -__builtin_inff();
@@ -123,7 +133,10 @@ void Attend(const AttentionArgs& args, const Tile& tile, Scratch& s) {
       if (seen <= 0) continue;
       Score(s, lines[i], dim, seen, scale);
       const float correction = Softmax(s, lines[i], seen);
-      AddValues(s, s.sums[i], dim, seen, correction);
+      std::int64_t channel = 0;
+      for (; channel + 32 <= dim; channel += 32)
+        AddValues<4>(s, s.sums[i], channel, seen, correction);
+      for (; channel < dim; channel += 8) AddValues<1>(s, s.sums[i], channel, seen, correction);
     }
   }
   for (std::int64_t i = 0; i < count; ++i)
