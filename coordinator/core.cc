@@ -62,7 +62,7 @@ class CoordinatorCore::Impl {
   }
 
   void On(const WorkerSaid& event, CoordinatorOutbox& outbox) {
-    Link* link = state_.membership.Find(event.link);
+    WorkerLink* link = state_.membership.Find(event.link);
     if (link == nullptr) return;  // dropped; its last words are still arriving
     link->heard = std::max(link->heard, event.now);
     if (!link->greeted && !std::holds_alternative<Hello>(event.message)) {
@@ -94,7 +94,7 @@ class CoordinatorCore::Impl {
     AdvanceEpochs(state_, now, outbox);
     const auto ahead =
         static_cast<std::size_t>(std::clamp(state_.config.plans_ahead, 1, kPlansAheadMax));
-    while (state_.phase == Phase::kServing && !state_.change_wanted &&
+    while (state_.phase == ServicePhase::kServing && !state_.change_wanted &&
            state_.in_flight.size() < ahead) {
       std::optional<StepPlan> plan = PlanStep(state_, now);
       if (!plan.has_value()) return;
@@ -127,7 +127,7 @@ class CoordinatorCore::Impl {
   }
 
   void EndUnavailable(Micros now, CoordinatorOutbox& outbox) {
-    if (state_.phase != Phase::kGathering) return;
+    if (state_.phase != ServicePhase::kGathering) return;
     for (const RequestId id : state_.requests.All()) {
       Request& request = *state_.requests.Find(id);
       const Micros since = std::max(request.order.arrived, state_.gathering_since);
@@ -137,7 +137,7 @@ class CoordinatorCore::Impl {
     }
   }
 
-  void Take(Link& link, Micros now, const Hello& hello, CoordinatorOutbox& outbox) {
+  void Take(WorkerLink& link, Micros now, const Hello& hello, CoordinatorOutbox& outbox) {
     const bool alone = std::ranges::none_of(state_.membership.links(),
                                             [](const auto& each) { return each.second.greeted; });
     if (alone && state_.requests.size() == 0) state_.membership.ForgetReference();
@@ -154,11 +154,11 @@ class CoordinatorCore::Impl {
     WantChange(state_, now, cause);
   }
 
-  void Take(Link& link, Micros now, const Ready& ready, CoordinatorOutbox& outbox) {
+  void Take(WorkerLink& link, Micros now, const Ready& ready, CoordinatorOutbox& outbox) {
     TakeReady(state_, link, now, ready, outbox);
   }
 
-  void Take(Link& link, Micros now, const StepResult& result, CoordinatorOutbox& outbox) {
+  void Take(WorkerLink& link, Micros now, const StepResult& result, CoordinatorOutbox& outbox) {
     const Reception reception = ReceiveResult(state_, link, now, result, outbox);
     switch (reception.trust) {
       case Trust::kApplied:
@@ -173,12 +173,13 @@ class CoordinatorCore::Impl {
     }
   }
 
-  void Take(Link& link, Micros now, const StepBroken& broken, CoordinatorOutbox& outbox) {
+  void Take(WorkerLink& link, Micros now, const StepBroken& broken, CoordinatorOutbox& outbox) {
     const std::string why = absl::StrCat("step ", broken.step.value, " broke at slot ",
                                          link.slot.value, ": ", broken.error);
     Log(outbox, LogLine::Level::kWarning, why);
     // Others say the same of one step: the first word starts the change.
-    if (state_.phase != Phase::kServing || broken.epoch != state_.epoch || !link.member) return;
+    if (state_.phase != ServicePhase::kServing || broken.epoch != state_.epoch || !link.member)
+      return;
     if (++state_.breaks_without_step > kBreaksMax) {
       DropWorker(state_, link.id, now, why, outbox);
     } else {
@@ -186,15 +187,15 @@ class CoordinatorCore::Impl {
     }
   }
 
-  void Take(Link& link, Micros, const Heartbeat& heartbeat, CoordinatorOutbox&) {
+  void Take(WorkerLink& link, Micros, const Heartbeat& heartbeat, CoordinatorOutbox&) {
     link.heartbeat = heartbeat;
   }
 
-  void Take(Link& link, Micros, const LoadProgress& progress, CoordinatorOutbox&) {
+  void Take(WorkerLink& link, Micros, const LoadProgress& progress, CoordinatorOutbox&) {
     link.expert_bytes = progress.bytes_done;
   }
 
-  void Take(Link& link, Micros now, const LeaveAsked&, CoordinatorOutbox& outbox) {
+  void Take(WorkerLink& link, Micros now, const LeaveAsked&, CoordinatorOutbox& outbox) {
     if (link.draining) return;
     link.draining = true;
     const std::string cause = absl::StrCat("slot ", link.slot.value, " leaves");

@@ -18,22 +18,22 @@ constexpr int kTriesMax = 8;
 using Answer = Formation::Answer;
 
 absl::StatusOr<Placement> Place(const CoordinatorState& state,
-                                const std::vector<const Link*>& members) {
+                                const std::vector<const WorkerLink*>& members) {
   if (members.empty()) return absl::FailedPreconditionError("no worker is there");
   // After a first start, or when everyone was lost, wait for the whole cluster.
   const bool survivors =
-      std::ranges::any_of(members, [](const Link* link) { return link->member; });
+      std::ranges::any_of(members, [](const WorkerLink* link) { return link->member; });
   const auto wanted = static_cast<std::size_t>(std::max(1, state.config.workers_wanted));
   if (!survivors && members.size() < wanted) {
     return absl::FailedPreconditionError(
         absl::StrCat(members.size(), " of ", wanted, " workers are there"));
   }
-  if (std::ranges::none_of(members,
-                           [](const Link* link) { return link->hello.role == Role::kWorker; })) {
+  if (std::ranges::none_of(
+          members, [](const WorkerLink* link) { return link->hello.role == Role::kWorker; })) {
     return absl::FailedPreconditionError("no worker takes sequences: all have role expert");
   }
   std::vector<PlacementSlot> slots;
-  for (const Link* link : members) {
+  for (const WorkerLink* link : members) {
     slots.push_back({link->slot, link->hello.expert_memory_bytes});
   }
   const ModelFacts& facts = state.model.facts;
@@ -45,8 +45,8 @@ absl::StatusOr<Placement> Place(const CoordinatorState& state,
 }
 
 void Gather(CoordinatorState& state, Micros now, std::string why, CoordinatorOutbox& outbox) {
-  if (state.phase != Phase::kGathering) {
-    state.phase = Phase::kGathering;
+  if (state.phase != ServicePhase::kGathering) {
+    state.phase = ServicePhase::kGathering;
     state.gathering_since = now;
   }
   state.formation.reset();
@@ -55,20 +55,20 @@ void Gather(CoordinatorState& state, Micros now, std::string why, CoordinatorOut
 }
 
 // Whether the members of the epoch are exactly those who would make the next one.
-bool NothingChanges(const CoordinatorState& state, const std::vector<const Link*>& members) {
+bool NothingChanges(const CoordinatorState& state, const std::vector<const WorkerLink*>& members) {
   return members.size() == state.live.size() &&
-         std::ranges::all_of(members, [](const Link* link) { return link->member; });
+         std::ranges::all_of(members, [](const WorkerLink* link) { return link->member; });
 }
 
 void Begin(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
   state.change_wanted = false;
-  const std::vector<const Link*> members = state.membership.Candidates();
+  const std::vector<const WorkerLink*> members = state.membership.Candidates();
   absl::StatusOr<Placement> placement = Place(state, members);
   if (!placement.ok()) {
     Gather(state, now, std::string(placement.status().message()), outbox);
     return;
   }
-  state.phase = Phase::kPreparing;
+  state.phase = ServicePhase::kPreparing;
   state.not_ready_because = absl::StrCat("preparing an epoch: ", state.change_cause);
   state.epoch_proposed = Epoch{std::max(state.epoch_proposed, state.epoch).value + 1};
   state.placement_proposed = *placement;
@@ -77,7 +77,7 @@ void Begin(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
   formation.started = now;
   formation.prepare = {
       .epoch = state.epoch_proposed, .peers = {}, .placement = *std::move(placement)};
-  for (const Link* link : members) {
+  for (const WorkerLink* link : members) {
     formation.prepare.peers.push_back({link->slot, link->hello.uuid, link->standby_address});
     formation.members.push_back({link->id, link->standby_address});
   }
@@ -90,7 +90,7 @@ void Begin(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
 }
 
 void Dismiss(CoordinatorState& state, LinkId id, CoordinatorOutbox& outbox) {
-  const Link* link = state.membership.Find(id);
+  const WorkerLink* link = state.membership.Find(id);
   outbox.push_back(TellWorker{id, Goodbye{.reason = "drained", .refused = false}});
   Log(outbox, LogLine::Level::kInfo, absl::StrCat("slot ", link->slot.value, " has left"));
   if (state.HomeOrNull(link->slot) != nullptr && link->member) Evict(state, link->slot);
@@ -139,7 +139,7 @@ void Commit(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
   state.in_flight.clear();
   state.live.clear();
   for (const Formation::Member& member : formation.members) {
-    Link* link = state.membership.Find(member.link);
+    WorkerLink* link = state.membership.Find(member.link);
     CONCLAVE_CHECK(link != nullptr, "a member of the formation is gone");
     auto& home = state.homes[static_cast<std::size_t>(link->slot.value)];
     if (!link->member) {
@@ -153,7 +153,7 @@ void Commit(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
   state.epoch = formation.prepare.epoch;
   state.placement = std::move(formation.prepare.placement);
   CONCLAVE_CHECK(state.placement.Complete(), "an expert without owner");
-  state.phase = Phase::kServing;
+  state.phase = ServicePhase::kServing;
   state.change_wanted = false;
   state.owners_lost = false;
   state.not_ready_because.clear();
@@ -164,7 +164,7 @@ void Commit(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
       absl::StrCat("epoch ", state.epoch.value, ": committed with ", state.live.size(),
                    " workers after ", state.last_epoch_micros, " us"));
   EndMisfits(state, now, outbox);
-  const std::vector<const Link*> candidates = state.membership.Candidates();
+  const std::vector<const WorkerLink*> candidates = state.membership.Candidates();
   if (!NothingChanges(state, candidates)) WantChange(state, now, "workers came meanwhile");
 }
 
@@ -186,7 +186,7 @@ void Conclude(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
 }  // namespace
 
 void AdvanceEpochs(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
-  if (state.phase == Phase::kPreparing) return;
+  if (state.phase == ServicePhase::kPreparing) return;
   if (!state.change_wanted) {
     // The last of those that can serve may leave when nothing is left to do.
     if (state.requests.size() == 0 && state.in_flight.empty()) {
@@ -197,7 +197,7 @@ void AdvanceEpochs(CoordinatorState& state, Micros now, CoordinatorOutbox& outbo
     }
     return;
   }
-  if (state.phase == Phase::kServing) {
+  if (state.phase == ServicePhase::kServing) {
     if (!state.in_flight.empty()) return;
     if (NothingChanges(state, state.membership.Candidates())) {
       state.change_wanted = false;
@@ -209,8 +209,9 @@ void AdvanceEpochs(CoordinatorState& state, Micros now, CoordinatorOutbox& outbo
 
 void WantChange(CoordinatorState& state, Micros now, std::string cause) {
   // Those who want to leave stay while the others could not serve.
-  if (state.phase == Phase::kServing && !Place(state, state.membership.Candidates()).ok()) return;
-  if (!state.change_wanted && state.phase != Phase::kPreparing) {
+  if (state.phase == ServicePhase::kServing && !Place(state, state.membership.Candidates()).ok())
+    return;
+  if (!state.change_wanted && state.phase != ServicePhase::kPreparing) {
     state.change_cause = std::move(cause);
     state.change_since = now;
   }
@@ -219,12 +220,12 @@ void WantChange(CoordinatorState& state, Micros now, std::string cause) {
 
 void ForceChange(CoordinatorState& state, Micros now, std::string cause,
                  CoordinatorOutbox& outbox) {
-  if (state.phase != Phase::kPreparing) state.change_since = now;
+  if (state.phase != ServicePhase::kPreparing) state.change_since = now;
   state.change_cause = std::move(cause);
   Begin(state, now, outbox);
 }
 
-void TakeReady(CoordinatorState& state, Link& link, Micros now, const Ready& ready,
+void TakeReady(CoordinatorState& state, WorkerLink& link, Micros now, const Ready& ready,
                CoordinatorOutbox& outbox) {
   if (!link.greeted || ready.epoch > state.epoch_proposed) {
     DropWorker(state, link.id, now, "Ready for an epoch that was never proposed", outbox);
@@ -232,7 +233,8 @@ void TakeReady(CoordinatorState& state, Link& link, Micros now, const Ready& rea
   }
   if (!ready.standby_address.empty()) link.standby_address = ready.standby_address;
   link.expert_bytes = ready.expert_bytes;
-  if (state.phase != Phase::kPreparing || ready.epoch != state.formation->prepare.epoch) return;
+  if (state.phase != ServicePhase::kPreparing || ready.epoch != state.formation->prepare.epoch)
+    return;
   Formation::Member* member = MemberOf(*state.formation, link.id);
   if (member == nullptr || member->answer != Answer::kPending) return;
   if (!ready.ok) {
@@ -256,9 +258,9 @@ void TakeReady(CoordinatorState& state, Link& link, Micros now, const Ready& rea
 
 void LoseLink(CoordinatorState& state, LinkId id, Micros now, const std::string& reason,
               CoordinatorOutbox& outbox) {
-  const Link* link = state.membership.Find(id);
+  const WorkerLink* link = state.membership.Find(id);
   if (link == nullptr) return;
-  const Link lost = *link;
+  const WorkerLink lost = *link;
   state.membership.Remove(id);
   if (!lost.greeted) {
     Log(outbox, LogLine::Level::kInfo, absl::StrCat("a link without Hello is gone: ", reason));
@@ -281,7 +283,7 @@ void DropWorker(CoordinatorState& state, LinkId link, Micros now, const std::str
 }
 
 void CheckPrepareTimeout(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
-  if (state.phase != Phase::kPreparing ||
+  if (state.phase != ServicePhase::kPreparing ||
       now - state.formation->started <= state.config.prepare_timeout) {
     return;
   }

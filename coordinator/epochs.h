@@ -24,7 +24,7 @@ void WantChange(CoordinatorState& state, Micros now, std::string cause);
 // A change that cannot wait: the epoch cannot run another step as it is.
 void ForceChange(CoordinatorState& state, Micros now, std::string cause, CoordinatorOutbox& outbox);
 
-void TakeReady(CoordinatorState& state, Link& link, Micros now, const Ready& ready,
+void TakeReady(CoordinatorState& state, WorkerLink& link, Micros now, const Ready& ready,
                CoordinatorOutbox& outbox);
 
 // The link is gone, or is sent away; its sequences go back to the queue.

@@ -29,19 +29,19 @@ absl::Status OutOfRange(const std::string& what, std::int64_t value) {
 
 bool Membership::Arrive(LinkId id, Micros now) {
   if (links_.size() >= kLinksMax) return false;
-  Link link;
+  WorkerLink link;
   link.id = id;
   link.arrived = now;
   link.heard = now;
   return links_.emplace(id, std::move(link)).second;
 }
 
-Link* Membership::Find(LinkId id) {
+WorkerLink* Membership::Find(LinkId id) {
   const auto found = links_.find(id);
   return found == links_.end() ? nullptr : &found->second;
 }
 
-const Link* Membership::AtSlot(Slot slot) const {
+const WorkerLink* Membership::AtSlot(Slot slot) const {
   for (const auto& [id, link] : links_) {
     if (link.greeted && link.slot == slot) return &link;
   }
@@ -101,7 +101,8 @@ absl::Status Membership::CheckReference(const Hello& hello) const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Slot> Membership::Greet(Link& link, const Hello& hello, const ModelFacts& facts) {
+absl::StatusOr<Slot> Membership::Greet(WorkerLink& link, const Hello& hello,
+                                       const ModelFacts& facts) {
   if (link.greeted) return absl::FailedPreconditionError("said Hello twice");
   RETURN_IF_ERROR(CheckHello(hello, facts));
   RETURN_IF_ERROR(CheckReference(hello));
@@ -127,12 +128,12 @@ absl::StatusOr<Slot> Membership::Greet(Link& link, const Hello& hello, const Mod
   return link.slot;
 }
 
-std::vector<const Link*> Membership::Candidates() const {
-  std::vector<const Link*> candidates;
+std::vector<const WorkerLink*> Membership::Candidates() const {
+  std::vector<const WorkerLink*> candidates;
   for (const auto& [id, link] : links_) {
     if (link.greeted && !link.draining) candidates.push_back(&link);
   }
-  std::ranges::sort(candidates, std::less{}, [](const Link* link) { return link->slot; });
+  std::ranges::sort(candidates, std::less{}, [](const WorkerLink* link) { return link->slot; });
   return candidates;
 }
 

@@ -14,7 +14,7 @@
 
 namespace conclave {
 
-struct Link {
+struct WorkerLink {
   LinkId id;
   Micros arrived = 0;
   Micros heard = 0;      // the last message
@@ -32,19 +32,19 @@ class Membership {
  public:
   // False when the link is known already or there is no room for more: drop it.
   bool Arrive(LinkId id, Micros now);
-  Link* Find(LinkId id);
-  const Link* AtSlot(Slot slot) const;  // null: nobody
+  WorkerLink* Find(LinkId id);
+  const WorkerLink* AtSlot(Slot slot) const;  // null: nobody
   void Remove(LinkId id);
-  const std::map<LinkId, Link>& links() const { return links_; }
-  std::map<LinkId, Link>& links() { return links_; }
+  const std::map<LinkId, WorkerLink>& links() const { return links_; }
+  std::map<LinkId, WorkerLink>& links() { return links_; }
 
   // Checks who it says it is and gives it the lowest free slot. FailedPrecondition says why not.
-  absl::StatusOr<Slot> Greet(Link& link, const Hello& hello, const ModelFacts& facts);
+  absl::StatusOr<Slot> Greet(WorkerLink& link, const Hello& hello, const ModelFacts& facts);
   // Nothing that was computed so far will be continued: other numerics may come.
   void ForgetReference() { reference_.reset(); }
 
   // Greeted and not leaving, rising slot.
-  std::vector<const Link*> Candidates() const;
+  std::vector<const WorkerLink*> Candidates() const;
   // Links whose silence is too long.
   struct Limits {
     Micros silence;
@@ -62,7 +62,7 @@ class Membership {
   absl::Status CheckHello(const Hello& hello, const ModelFacts& facts) const;
   absl::Status CheckReference(const Hello& hello) const;
 
-  std::map<LinkId, Link> links_;
+  std::map<LinkId, WorkerLink> links_;
   std::optional<Reference> reference_;
 };
 

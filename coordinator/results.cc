@@ -145,7 +145,7 @@ void AddTotals(CoordinatorState& state, Home& home, const PlannedPart& part,
 
 }  // namespace
 
-Reception ReceiveResult(CoordinatorState& state, const Link& link, Micros now,
+Reception ReceiveResult(CoordinatorState& state, const WorkerLink& link, Micros now,
                         const StepResult& result, CoordinatorOutbox& outbox) {
   if (result.slot != link.slot)
     return Nonsense(absl::StrCat("answers for slot ", result.slot.value));

@@ -18,7 +18,7 @@ struct Reception {
 };
 
 // Nothing is changed unless the whole result is in order.
-Reception ReceiveResult(CoordinatorState& state, const Link& link, Micros now,
+Reception ReceiveResult(CoordinatorState& state, const WorkerLink& link, Micros now,
                         const StepResult& result, CoordinatorOutbox& outbox);
 
 }  // namespace conclave

@@ -83,7 +83,7 @@ struct Formation {
   Micros started = 0;
 };
 
-enum class Phase : std::uint8_t { kGathering, kPreparing, kServing };
+enum class ServicePhase : std::uint8_t { kGathering, kPreparing, kServing };
 
 struct CoordinatorState {
   CoordinatorState(const CoordinatorConfig& configuration, CoordinatorCore::Model about,
@@ -98,7 +98,7 @@ struct CoordinatorState {
   RequestTable requests;
   Totals totals;
 
-  Phase phase = Phase::kGathering;
+  ServicePhase phase = ServicePhase::kGathering;
   std::string not_ready_because = "waiting for workers";
   Micros gathering_since = 0;
   Epoch epoch;                   // committed

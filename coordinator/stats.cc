@@ -7,7 +7,7 @@ namespace {
 
 constexpr Micros kRateWindow = 1'000'000;
 
-std::string StateOf(const CoordinatorState& state, const Link& link) {
+std::string StateOf(const CoordinatorState& state, const WorkerLink& link) {
   if (link.draining) return "draining";
   if (!link.member) return "joining";
   // Said it could not run a step, or has not answered the epoch that others are ready for.
@@ -15,7 +15,7 @@ std::string StateOf(const CoordinatorState& state, const Link& link) {
   return "active";
 }
 
-WorkerStatus WorkerStatusOf(const CoordinatorState& state, const Link& link) {
+WorkerStatus WorkerStatusOf(const CoordinatorState& state, const WorkerLink& link) {
   WorkerStatus status{.slot = link.slot,
                       .uuid = link.hello.uuid,
                       .role = link.hello.role,
@@ -68,7 +68,7 @@ ClusterStatus StatusOf(const CoordinatorState& state) {
 }
 
 bool IsReady(const CoordinatorState& state) {
-  return state.epoch.value > 0 && state.phase != Phase::kGathering && !state.owners_lost &&
+  return state.epoch.value > 0 && state.phase != ServicePhase::kGathering && !state.owners_lost &&
          state.placement.Complete();
 }
 

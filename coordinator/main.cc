@@ -1,0 +1,51 @@
+// conclave-coordinator: takes requests, plans steps, tells workers.
+#include <chrono>
+#include <csignal>
+#include <string>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "cli/coordinator_flags.h"
+#include "cli/flags.h"
+#include "cli/logging.h"
+#include "cli/signals.h"
+#include "cli/version.h"
+#include "coordinator/edge/server.h"
+
+namespace {
+
+constexpr const char* kName = "conclave-coordinator";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace conclave;
+  CLI::App app("Takes requests, plans every step and tells the workers.", kName);
+  CoordinatorOptions options;
+  ShutdownPlan plan{.grace = 5'000'000, .drain = 30'000'000};
+  LogOptions log;
+  app.add_option("--model", options.model_dir, "model directory: config, tokenizer, weight headers")
+      ->required()
+      ->type_name("DIR");
+  app.add_option("--workers", options.core.workers_wanted, "how many to wait for before serving")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 128));
+  AddCoordinatorFlags(app, options, plan);
+  AddLogFlags(app, log);
+  if (const auto code = ParseFlags(app, argc, argv)) return *code;
+
+  CatchSignals();
+  options.version = BuildVersion();
+  options.commit = BuildCommit();
+  options.log = MakeLog(log);
+  options.log(LogLevel::kInfo, absl::StrCat(kName, " ", BuildCommit(), ": ", EffectiveConfig(app)));
+  auto server = CoordinatorServer::Start(options);
+  if (!server.ok()) return Fail(kName, server.status());
+  options.log(LogLevel::kInfo,
+              absl::StrCat("listening: grpc port ", (*server)->port(), ", admin port ",
+                           (*server)->admin_port(), ", http port ", (*server)->admin_http_port()));
+  while (SignalSeen() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  options.log(LogLevel::kInfo, "shutting down");
+  (*server)->Shutdown(plan, InHurry);
+  return SignalSeen() == SIGINT ? kExitInterrupted : kExitDone;
+}

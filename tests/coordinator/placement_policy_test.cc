@@ -1,0 +1,118 @@
+#include "coordinator/placement_policy.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace conclave {
+namespace {
+
+std::vector<PlacementSlot> SlotsOf(const std::vector<int>& slots, std::uint64_t memory = 0) {
+  std::vector<PlacementSlot> result;
+  for (const int slot : slots) result.push_back({Slot{slot}, memory});
+  return result;
+}
+
+Placement MustPlace(const PlacementAsk& ask) {
+  auto placement = PlaceExperts(ask);
+  EXPECT_TRUE(placement.ok()) << placement.status();
+  EXPECT_TRUE(placement->Complete());
+  return *placement;
+}
+
+int TotalOf(const Placement& placement, Slot slot) {
+  std::size_t total = 0;
+  for (int layer = 0; layer < placement.moe_layers(); ++layer) {
+    total += placement.OwnedBy(layer, slot).size();
+  }
+  return static_cast<int>(total);
+}
+
+int Moves(const Placement& before, const Placement& after) {
+  int moves = 0;
+  for (int layer = 0; layer < after.moe_layers(); ++layer) {
+    for (int expert = 0; expert < after.experts(); ++expert) {
+      moves += before.Owners(layer, expert)[0] != after.Owners(layer, expert)[0] ? 1 : 0;
+    }
+  }
+  return moves;
+}
+
+TEST(PlacementPolicy, EqualWorkersAreBalancedWithinOneInEachLayerAndInAll) {
+  for (const int experts : {1, 8, 60, 128, 512}) {
+    for (const int workers : {1, 2, 3, 4, 5, 7, 48, 128}) {
+      std::vector<int> slots;
+      for (int i = 0; i < workers; ++i) slots.push_back(i);
+      const auto about = SlotsOf(slots);
+      const Placement placement =
+          MustPlace({.moe_layers = 5, .experts = experts, .expert_bytes = 10, .slots = about});
+      std::vector<int> totals;
+      for (int layer = 0; layer < 5; ++layer) {
+        for (const int slot : slots) {
+          const auto owned = static_cast<int>(placement.OwnedBy(layer, Slot{slot}).size());
+          EXPECT_GE(owned, experts / workers);
+          EXPECT_LE(owned, (experts + workers - 1) / workers);
+        }
+      }
+      for (const int slot : slots) totals.push_back(TotalOf(placement, Slot{slot}));
+      const auto [least, most] = std::ranges::minmax(totals);
+      EXPECT_LE(most - least, 1) << experts << " experts on " << workers;
+    }
+  }
+}
+
+TEST(PlacementPolicy, SharesFollowMemory) {
+  const std::vector<PlacementSlot> slots = {{Slot{0}, 3000}, {Slot{2}, 6000}, {Slot{5}, 3000}};
+  const Placement placement =
+      MustPlace({.moe_layers = 3, .experts = 128, .expert_bytes = 10, .slots = slots});
+  for (int layer = 0; layer < 3; ++layer) {
+    EXPECT_EQ(placement.OwnedBy(layer, Slot{0}).size(), 32u);
+    EXPECT_EQ(placement.OwnedBy(layer, Slot{2}).size(), 64u);
+    EXPECT_EQ(placement.OwnedBy(layer, Slot{5}).size(), 32u);
+  }
+}
+
+TEST(PlacementPolicy, NobodyGetsMoreThanFits) {
+  // One limit unknown: shares are equal, but slot 1 has room for 5 pairs only.
+  const std::vector<PlacementSlot> slots = {{Slot{0}, 0}, {Slot{1}, 50}, {Slot{2}, 0}};
+  const Placement placement =
+      MustPlace({.moe_layers = 4, .experts = 16, .expert_bytes = 10, .slots = slots});
+  EXPECT_LE(TotalOf(placement, Slot{1}), 5);
+  EXPECT_EQ(TotalOf(placement, Slot{0}) + TotalOf(placement, Slot{1}) + TotalOf(placement, Slot{2}),
+            64);
+  // Exactly as much room as there are experts.
+  const std::vector<PlacementSlot> tight = {{Slot{0}, 70}, {Slot{1}, 250}, {Slot{2}, 320}};
+  MustPlace({.moe_layers = 4, .experts = 16, .expert_bytes = 10, .slots = tight});
+  const std::vector<PlacementSlot> small = {{Slot{0}, 70}, {Slot{1}, 250}, {Slot{2}, 319}};
+  const auto refused =
+      PlaceExperts({.moe_layers = 4, .experts = 16, .expert_bytes = 10, .slots = small});
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(PlacementPolicy, OnlyWhatMustMoveMoves) {
+  const auto four = SlotsOf({0, 1, 2, 3});
+  const auto three = SlotsOf({0, 1, 3});
+  const auto five = SlotsOf({0, 1, 2, 3, 9});
+  PlacementAsk ask{.moe_layers = 6, .experts = 128, .expert_bytes = 10, .slots = four};
+  const Placement before = MustPlace(ask);
+  ask.before = &before;
+  EXPECT_EQ(MustPlace(ask), before);
+
+  ask.slots = three;
+  const Placement less = MustPlace(ask);
+  EXPECT_EQ(Moves(before, less), TotalOf(before, Slot{2}));
+  ask.slots = five;
+  const Placement more = MustPlace(ask);
+  EXPECT_EQ(Moves(before, more), TotalOf(more, Slot{9}));
+  EXPECT_GE(TotalOf(more, Slot{9}), 6 * 25);
+}
+
+TEST(PlacementPolicy, ADenseModelHasNothingToPlace) {
+  const auto slots = SlotsOf({0, 1});
+  EXPECT_TRUE(MustPlace({.moe_layers = 0, .experts = 0, .slots = slots}).Complete());
+}
+
+}  // namespace
+}  // namespace conclave
