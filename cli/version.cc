@@ -8,11 +8,12 @@
 
 namespace conclave {
 
-std::string Version() { return CONCLAVE_VERSION; }
-std::string Commit() { return CONCLAVE_COMMIT; }
+std::string BuildVersion() { return CONCLAVE_VERSION; }
+std::string BuildCommit() { return CONCLAVE_COMMIT; }
 
 std::string VersionText() {
-  return absl::StrCat("conclave ", Version(), "\ncommit: ", Commit(), "\nbuild: ", CONCLAVE_BUILD,
+  return absl::StrCat("conclave ", BuildVersion(), "\ncommit: ", BuildCommit(),
+                      "\nbuild: ", CONCLAVE_BUILD,
                       "\nkernel sets here: ", absl::StrJoin(KernelSetsHere(), ", "),
                       "\nexchange back-ends: ", absl::StrJoin(ExchangeBackendsHere(), ", "), "\n");
 }

@@ -5,8 +5,8 @@
 
 namespace conclave {
 
-std::string Version();  // "0.1.0"
-std::string Commit();   // short hash, "-dirty" appended; "unknown" outside of git
+std::string BuildVersion();  // "0.1.0"
+std::string BuildCommit();   // short hash, "-dirty" appended; "unknown" outside of git
 // Several lines for --version: commit, build options, kernel sets and exchange back-ends here.
 std::string VersionText();
 

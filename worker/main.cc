@@ -104,7 +104,7 @@ int main(int argc, char** argv) {
   CatchSignals();
   WorkerOptions& options = settings.options;
   options.log = MakeLog(settings.log);
-  options.log(LogLevel::kInfo, absl::StrCat(kName, " ", Commit(), ": ", EffectiveConfig(app)));
+  options.log(LogLevel::kInfo, absl::StrCat(kName, " ", BuildCommit(), ": ", EffectiveConfig(app)));
   options.role = settings.role == "expert" ? Role::kExpert : Role::kWorker;
   options.coordinator = ChannelTo(settings.coordinator);
   options.coordinator_address = settings.coordinator;

@@ -1,6 +1,7 @@
 #include "base/edge/credentials.h"
 
 #include "absl/strings/str_cat.h"
+#include "grpcpp/create_channel.h"
 
 namespace conclave {
 
@@ -10,6 +11,17 @@ std::shared_ptr<grpc::ServerCredentials> ServerCredentialsFor() {
 
 std::shared_ptr<grpc::ChannelCredentials> ChannelCredentialsFor() {
   return grpc::InsecureChannelCredentials();
+}
+
+std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address) {
+  grpc::ChannelArguments args;
+  args.SetMaxReceiveMessageSize(-1);  // what was asked for is what comes
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1'000);
+  args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2'000);
+  return grpc::CreateCustomChannel(address, ChannelCredentialsFor(), args);
 }
 
 bool IsLoopback(std::string_view address) {

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "grpcpp/channel.h"
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/security/server_credentials.h"
 
@@ -13,6 +14,10 @@ namespace conclave {
 
 std::shared_ptr<grpc::ServerCredentials> ServerCredentialsFor();
 std::shared_ptr<grpc::ChannelCredentials> ChannelCredentialsFor();
+
+// A connection to a coordinator: kept alive, made again soon when it breaks, without a limit on the
+// size of answers (what was asked for is what comes).
+std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address);
 
 // Whether `address` (host:port, unix:path) cannot be reached from another machine.
 bool IsLoopback(std::string_view address);

@@ -1,0 +1,35 @@
+#include "worker/edge/incarnation.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace conclave {
+
+absl::StatusOr<std::string> ResolveExchange(const WorkerOptions& options) {
+  const std::vector<std::string> here = ExchangeBackendsHere();
+  const auto built = [&here](const std::string& name) {
+    return std::find(here.begin(), here.end(), name) != here.end();
+  };
+  if (options.exchange == "auto") {
+    return std::string(options.hub != nullptr ? "local" : built("ucx") ? "ucx" : "local");
+  }
+  if (!built(options.exchange)) {
+    return absl::FailedPreconditionError(absl::StrCat("--exchange ", options.exchange,
+                                                      ": not built here; there is: auto, ",
+                                                      absl::StrJoin(here, ", ")));
+  }
+  return options.exchange;
+}
+
+absl::StatusOr<std::unique_ptr<ExchangeBackend>> NewBackend(const WorkerOptions& options,
+                                                            const std::string& name) {
+  if (name == "ucx") return NewUcxBackend(options.ucx);
+  if (name == "local" && options.hub != nullptr) return options.hub->NewBackend();
+  return absl::FailedPreconditionError(
+      absl::StrCat("--exchange ", name, ": only for workers within one process"));
+}
+
+}  // namespace conclave

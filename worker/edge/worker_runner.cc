@@ -1,0 +1,427 @@
+#include "worker/edge/worker_runner.h"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/edge/clock.h"
+#include "base/status.h"
+#include "model/edge/checkpoint.h"
+#include "worker/edge/control_link.h"
+#include "worker/edge/incarnation.h"
+#include "worker/edge/kv_budget.h"
+#include "worker/edge/loader.h"
+#include "worker/edge/machine.h"
+#include "worker/edge/step_totals.h"
+#include "worker/edge/thread_pool.h"
+#include "worker/edge/weight_memory.h"
+#include "worker/shard.h"
+
+namespace conclave {
+namespace {
+
+struct LinkUp {};
+struct LinkLost {};
+struct Stop {};
+using RunnerEvent = std::variant<WorkerEvent, LinkUp, LinkLost, Stop>;
+
+class SteadyTrace final : public Trace {
+ public:
+  std::uint64_t NowMicros() override { return static_cast<std::uint64_t>(SteadyMicros()); }
+};
+
+}  // namespace
+
+class WorkerRunner::Impl final : public LinkListener {
+ public:
+  explicit Impl(WorkerOptions options)
+      : options_(std::move(options)), load_log_("weights", options_.log) {}
+  ~Impl() override { StopAll(); }
+
+  absl::Status Open();
+  void Leave() { Post(WorkerEvent(LeaveWanted{})); }
+  std::optional<WorkerExit> WaitForExit(Micros timeout);
+  WorkerReport Report() const;
+
+  void OnLinking() override { Post(LinkUp{}); }
+  void OnMessage(ToWorker message) override;
+  void OnLost(const std::string& why) override;
+
+ private:
+  void StartThreads();
+  void StopAll();
+  void Post(RunnerEvent event);
+  void Run();
+  void Beat();
+  void Handle(RunnerEvent& event);
+  void Feed(WorkerEvent event);
+  absl::Status NewIncarnation();
+  void EndWith(WorkerExit exit);
+  void AbortExchange();
+
+  // Effects, one each. Those that end in an event at once return it.
+  using Next = std::optional<WorkerEvent>;
+  Next Carry(Tell& effect);
+  Next Carry(LoadExperts& effect);
+  Next Carry(OpenExchange& effect);
+  Next Carry(StartExchange& effect);
+  Next Carry(CloseExchange& effect);
+  Next Carry(Exit& effect);
+
+  const WorkerOptions options_;
+  Checkpoint checkpoint_;
+  KernelSet kernels_;
+  std::string exchange_name_;
+  KvBudget kv_;
+  SteadyTrace trace_;
+  HugePageMemory memory_;
+  std::unique_ptr<ThreadPool> pool_;
+  LoadLog load_log_;  // the shard speaks to it whenever it packs
+  std::unique_ptr<Shard> shard_;
+  StepTotals totals_;
+
+  mutable std::mutex incarnation_mutex_;  // the pointer; what it points to is the strand's
+  std::shared_ptr<Incarnation> incarnation_;
+  std::atomic<bool> welcomed_{false}, ready_{false};
+  std::atomic<std::uint64_t> weights_bytes_{0};
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<RunnerEvent> queue_;
+
+  std::mutex exit_mutex_;
+  std::condition_variable exit_wake_;
+  std::optional<WorkerExit> exit_;
+  bool stopping_ = false;  // ends the heart
+
+  // The strand's.
+  bool used_ = false;              // the incarnation has heard something
+  bool ended_ = false;             // the exit is known; nothing more is handled
+  WorkerOutbox outbox_, effects_;  // kept for their memory
+  std::unique_ptr<Loader> loader_;
+  std::unique_ptr<ControlLink> link_;
+  std::thread strand_, heart_;
+};
+
+// ---- coming and going
+
+absl::Status WorkerRunner::Impl::Open() {
+  std::vector<std::string> filled;
+  ASSIGN_OR_RETURN(kernels_, SelectKernels(options_.kernels, filled));
+  options_.log(LogLevel::kInfo, absl::StrCat("kernels: ", std::string(kernels_.name)));
+  if (!filled.empty()) {
+    options_.log(LogLevel::kWarning, absl::StrCat("without a fast kernel, slow ones are used for: ",
+                                                  absl::StrJoin(filled, ", ")));
+  }
+  ASSIGN_OR_RETURN(exchange_name_, ResolveExchange(options_));
+  ASSIGN_OR_RETURN(checkpoint_, OpenCheckpoint(options_.model_dir));
+  kv_ = PlanKv({.model = checkpoint_.config,
+                .kernels = kernels_,
+                .dtype = options_.kv_dtype,
+                .bytes = options_.kv_memory_bytes,
+                .available_bytes = AvailableMemoryBytes()});
+  const int threads = options_.threads > 0 ? options_.threads : CoresHere();
+  pool_ = std::make_unique<ThreadPool>(
+      ThreadPool::Options{.threads = threads, .first_cpu_pinned = options_.first_cpu_pinned});
+  SetComputeThreadFloatMode();  // this thread is a lane while it packs
+  ASSIGN_OR_RETURN(shard_, Shard::Load({.model = checkpoint_.config,
+                                        .tensors = *checkpoint_.tensors,
+                                        .kernels = kernels_,
+                                        .role = options_.role,
+                                        .lanes = *pool_,
+                                        .memory = memory_,
+                                        .progress = load_log_.AsFunction()}));
+  weights_bytes_ = shard_->shared_bytes();
+  if (options_.role == Role::kWorker) {
+    options_.log(LogLevel::kInfo,
+                 absl::StrCat("kv cache: ", kv_.tokens(), " tokens in ", kv_.bytes >> 20, " MiB"));
+  }
+  RETURN_IF_ERROR(NewIncarnation());
+  StartThreads();
+  return absl::OkStatus();
+}
+
+void WorkerRunner::Impl::StartThreads() {
+  loader_ = std::make_unique<Loader>(*shard_, [this](Epoch epoch, absl::Status status) {
+    weights_bytes_ = shard_->shared_bytes() + shard_->expert_bytes();
+    Post(WorkerEvent(ExpertsLoaded{epoch, std::move(status)}));
+  });
+  strand_ = std::thread([this] { Run(); });
+  link_ = std::make_unique<ControlLink>(options_.coordinator, options_.coordinator_address, *this,
+                                        options_.log);
+  link_->Start();
+  heart_ = std::thread([this] { Beat(); });
+}
+
+void WorkerRunner::Impl::StopAll() {
+  {
+    std::lock_guard lock(exit_mutex_);
+    stopping_ = true;
+  }
+  exit_wake_.notify_all();
+  if (heart_.joinable()) heart_.join();
+  if (link_ != nullptr) link_->Stop();
+  AbortExchange();
+  Post(Stop{});
+  if (strand_.joinable()) strand_.join();
+  loader_.reset();
+  incarnation_.reset();
+}
+
+// A core and a backend that know nothing yet.
+absl::Status WorkerRunner::Impl::NewIncarnation() {
+  {
+    std::lock_guard lock(incarnation_mutex_);
+    incarnation_.reset();  // its memory first
+  }
+  auto next = std::make_shared<Incarnation>();
+  next->uuid = NewUuid();
+  ASSIGN_OR_RETURN(next->backend, NewBackend(options_, exchange_name_));
+  const WorkerConfig config = {.role = options_.role,
+                               .uuid = next->uuid,
+                               .address = HostAndPid(),
+                               .exchange_name = exchange_name_,
+                               .kv_dtype = options_.kv_dtype,
+                               .kv_blocks = kv_.blocks,
+                               .rows_max = options_.rows_max,
+                               .arrivals_max = options_.arrivals_max,
+                               .sequences_max = options_.sequences_max,
+                               .model_identity = checkpoint_.identity,
+                               .expert_memory_bytes = options_.expert_memory_bytes,
+                               .memory = &memory_};
+  next->core =
+      std::make_unique<WorkerCore>(config, checkpoint_.config, kernels_, *shard_, *pool_, trace_);
+  std::lock_guard lock(incarnation_mutex_);
+  incarnation_ = std::move(next);
+  return absl::OkStatus();
+}
+
+void WorkerRunner::Impl::EndWith(WorkerExit exit) {
+  ready_ = false;
+  ended_ = true;
+  {
+    std::lock_guard lock(exit_mutex_);
+    if (!exit_) exit_ = std::move(exit);
+  }
+  exit_wake_.notify_all();
+}
+
+std::optional<WorkerExit> WorkerRunner::Impl::WaitForExit(Micros timeout) {
+  std::unique_lock lock(exit_mutex_);
+  exit_wake_.wait_for(lock, std::chrono::microseconds(timeout),
+                      [this] { return exit_.has_value(); });
+  return exit_;
+}
+
+// ---- the control link's threads
+
+void WorkerRunner::Impl::OnMessage(ToWorker message) {
+  std::shared_ptr<Incarnation> now;
+  {
+    std::lock_guard lock(incarnation_mutex_);
+    now = incarnation_;
+  }
+  if (std::holds_alternative<Welcome>(message)) welcomed_ = true;
+  if (const auto* prepare = std::get_if<Prepare>(&message)) {
+    ready_ = false;
+    // The strand may be inside an exchange of an older epoch that will never finish.
+    if (now != nullptr) now->backend->Abort(Epoch{prepare->epoch.value - 1});
+  } else if (std::holds_alternative<Goodbye>(message) && now != nullptr) {
+    now->backend->Abort(now->core->epoch());
+  }
+  Post(WorkerEvent(Told{std::move(message)}));
+}
+
+void WorkerRunner::Impl::OnLost(const std::string&) {
+  welcomed_ = false;
+  ready_ = false;
+  AbortExchange();
+  Post(LinkLost{});
+}
+
+void WorkerRunner::Impl::AbortExchange() {
+  std::shared_ptr<Incarnation> now;
+  {
+    std::lock_guard lock(incarnation_mutex_);
+    now = incarnation_;
+  }
+  if (now != nullptr) now->backend->Abort(now->core->epoch());
+}
+
+// Heartbeats have a thread of their own: a busy strand is not a dead worker, and a wedged one shows
+// by its progress standing still.
+void WorkerRunner::Impl::Beat() {
+  constexpr auto kPeriod = std::chrono::milliseconds(100);
+  std::unique_lock lock(exit_mutex_);
+  while (!exit_wake_.wait_for(lock, kPeriod, [this] { return stopping_; })) {
+    if (!welcomed_) continue;
+    lock.unlock();
+    std::shared_ptr<Incarnation> now;
+    {
+      std::lock_guard guard(incarnation_mutex_);
+      now = incarnation_;
+    }
+    if (now != nullptr) {
+      link_->Send(Heartbeat{.epoch = now->core->epoch(),
+                            .progress = now->core->progress(),
+                            .busy = now->core->busy(),
+                            .rss_bytes = ResidentBytes()});
+    }
+    now.reset();
+    lock.lock();
+  }
+}
+
+// ---- the strand
+
+void WorkerRunner::Impl::Post(RunnerEvent event) {
+  {
+    std::lock_guard lock(mutex_);
+    queue_.push_back(std::move(event));
+  }
+  wake_.notify_one();
+}
+
+void WorkerRunner::Impl::Run() {
+  SetComputeThreadFloatMode();
+  std::unique_lock lock(mutex_);
+  while (true) {
+    wake_.wait(lock, [this] { return !queue_.empty(); });
+    RunnerEvent event = std::move(queue_.front());
+    queue_.pop_front();
+    lock.unlock();
+    if (std::holds_alternative<Stop>(event)) break;
+    Handle(event);
+    lock.lock();
+  }
+  if (incarnation_ != nullptr) incarnation_->backend->Close();
+}
+
+void WorkerRunner::Impl::Handle(RunnerEvent& event) {
+  if (incarnation_ == nullptr || ended_) return;
+  if (std::holds_alternative<LinkUp>(event)) {
+    const absl::StatusOr<std::string> standby = incarnation_->backend->StandbyAddress();
+    if (!standby.ok()) {
+      return EndWith({true, absl::StrCat("exchange: ", std::string(standby.status().message()))});
+    }
+    link_->Send(incarnation_->core->SayHello(*standby));
+  } else if (std::holds_alternative<LinkLost>(event)) {
+    if (!used_) return;
+    incarnation_->backend->Close();
+    loader_->Finish();  // it packs into the shard on these lanes
+    if (const absl::Status status = NewIncarnation(); !status.ok()) {
+      EndWith({true, std::string(status.message())});
+    }
+    used_ = false;
+  } else if (auto* ours = std::get_if<WorkerEvent>(&event)) {
+    used_ = true;
+    Feed(std::move(*ours));
+  }
+}
+
+// Hands one event to the core and carries its effects out, in order, and those of what follows.
+void WorkerRunner::Impl::Feed(WorkerEvent event) {
+  Next next = std::move(event);
+  while (next.has_value()) {
+    incarnation_->core->Handle(*next, outbox_);
+    next.reset();
+    effects_.swap(outbox_);
+    for (WorkerEffect& effect : effects_) {
+      Next follows = std::visit([this](auto& one) { return Carry(one); }, effect);
+      if (follows.has_value()) next = std::move(follows);
+    }
+    effects_.clear();
+  }
+}
+
+WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(Tell& effect) {
+  if (const auto* result = std::get_if<StepResult>(&effect.message)) totals_.Add(*result);
+  if (const auto* told = std::get_if<Ready>(&effect.message)) {
+    ready_ = told->ok;
+    if (!told->ok) options_.log(LogLevel::kError, absl::StrCat("cannot take part: ", told->error));
+  }
+  if (const auto* broken = std::get_if<StepBroken>(&effect.message)) {
+    options_.log(LogLevel::kWarning,
+                 absl::StrCat("step ", broken->step.value, " broke: ", broken->error));
+  }
+  link_->Send(effect.message);
+  return std::nullopt;
+}
+
+WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(LoadExperts& effect) {
+  loader_->Load(effect.epoch, std::move(effect.placement), effect.slot);
+  return std::nullopt;
+}
+
+WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(OpenExchange& effect) {
+  ExchangeBackend& backend = *incarnation_->backend;
+  ExchangeOpened opened{effect.view.epoch, backend.Open(effect.view, options_.open_timeout), {}};
+  if (opened.status.ok()) {
+    absl::StatusOr<std::string> standby = backend.StandbyAddress();
+    if (standby.ok()) {
+      opened.standby_address = *std::move(standby);
+    } else {
+      opened.status = standby.status();
+    }
+  }
+  return opened;
+}
+
+WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(StartExchange& effect) {
+  return ExchangeDone{effect.epoch, incarnation_->backend->Exchange(effect.sends, *effect.sink,
+                                                                    options_.exchange_timeout)};
+}
+
+WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(CloseExchange&) {
+  incarnation_->backend->Close();
+  return std::nullopt;
+}
+
+WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(Exit& effect) {
+  EndWith({effect.failed, effect.reason});
+  return std::nullopt;
+}
+
+WorkerReport WorkerRunner::Impl::Report() const {
+  WorkerReport report = totals_.Get();
+  report.ready = ready_;
+  report.linked = welcomed_;
+  {
+    std::lock_guard lock(incarnation_mutex_);
+    if (incarnation_ != nullptr) {
+      report.epoch = incarnation_->core->epoch();
+      report.progress = incarnation_->core->progress();
+    }
+  }
+  report.weights_bytes = weights_bytes_;
+  report.kv_bytes = options_.role == Role::kWorker ? kv_.bytes : 0;
+  report.rss_bytes = ResidentBytes();
+  report.kernels = std::string(kernels_.name);
+  report.exchange = exchange_name_;
+  return report;
+}
+
+// ---- WorkerRunner
+
+absl::StatusOr<std::unique_ptr<WorkerRunner>> WorkerRunner::Start(WorkerOptions options) {
+  auto impl = std::make_unique<Impl>(std::move(options));
+  RETURN_IF_ERROR(impl->Open());
+  return std::unique_ptr<WorkerRunner>(new WorkerRunner(std::move(impl)));
+}
+
+WorkerRunner::WorkerRunner(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+WorkerRunner::~WorkerRunner() = default;
+void WorkerRunner::Leave() { impl_->Leave(); }
+std::optional<WorkerExit> WorkerRunner::WaitForExit(Micros timeout) {
+  return impl_->WaitForExit(timeout);
+}
+WorkerReport WorkerRunner::Report() const { return impl_->Report(); }
+
+}  // namespace conclave
