@@ -300,6 +300,54 @@ void BenchAttention(const Bench& bench) {
   }
 }
 
+// What is between the products: bytes are those read and written once.
+void BenchBetween(const Bench& bench) {
+  const KvShape kv{kKvHeads, kHeadDim, DType::kBf16};
+  constexpr std::int64_t kQkv = (kHeads + 2 * kKvHeads) * kHeadDim;
+  for (const std::int64_t rows : {1, 512}) {
+    const Pages floats(static_cast<std::size_t>(rows * kTopk * kHidden * 4));
+    auto* const data = reinterpret_cast<float*>(floats.data());
+    const Pages more(static_cast<std::size_t>(rows * kQkv * 4));
+    const MatrixView<float> hidden{reinterpret_cast<float*>(more.data()), rows, kHidden, kHidden};
+    const std::vector<float> ones(static_cast<std::size_t>(rows * kHidden), 1.0f);
+    const std::string count = " " + std::to_string(rows);
+    const Rows out(rows, kHeads * kHeadDim, bench.kernels.activation);
+    Activations normed = out.view();
+    normed.cols = kHidden;
+    Report(
+        bench,
+        {"rms_norm" + count, static_cast<double>(rows * kHidden * 6), 0, [&](int) {
+           bench.lanes.Run([&](const Lane& lane) {
+             bench.kernels.rms_norm({hidden, std::span(ones).first(kHidden), 1e-6f, normed}, lane);
+           });
+         }});
+    std::vector<const float*> answers;
+    for (std::int64_t i = 0; i < rows * kTopk; ++i) answers.push_back(data + i * kHidden);
+    const MatrixView<const float> weights{ones.data(), rows, kTopk, kTopk};
+    Report(bench,
+           {"combine" + count, static_cast<double>(rows * kHidden * 4 * (kTopk + 2)), 0, [&](int) {
+              bench.lanes.Run([&](const Lane& lane) {
+                bench.kernels.combine({answers, weights, hidden}, lane);
+              });
+            }});
+    const auto blocks = (rows + kKvBlockTokens - 1) / kKvBlockTokens;
+    const Pages cache(static_cast<std::size_t>(blocks) * bench.kernels.kv_block_bytes(kv));
+    std::vector<KvPlace> places;
+    for (std::int32_t r = 0; r < rows; ++r)
+      places.push_back({{r / kKvBlockTokens}, r % kKvBlockTokens});
+    const MatrixView<const float> angles{ones.data(), rows, kHeadDim / 2, kHeadDim / 2};
+    const MatrixView<const float> qkv{hidden.data, rows, kQkv, kQkv};
+    const std::span<const float> norm = std::span(ones).first(kHeadDim);
+    Report(bench, {"qkv_finish" + count, static_cast<double>(rows * kQkv * 6), 0, [&](int) {
+                     bench.lanes.Run([&](const Lane& lane) {
+                       bench.kernels.qkv_finish({qkv, norm, norm, 1e-6f, angles, angles, kHeads, kv,
+                                                 cache.data(), places, out.view()},
+                                                lane);
+                     });
+                   }});
+  }
+}
+
 int NumberOf(std::string_view text) {
   int value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -333,6 +381,7 @@ int Main(int argc, char** argv) {
   if (only.empty() || only.starts_with("ffn")) BenchFfn(bench);
   BenchLinear(bench);
   BenchAttention(bench);
+  BenchBetween(bench);
   return 0;
 }
 
