@@ -116,9 +116,11 @@ void World::Say(LinkId link, FromWorker message) {
   Handle(WorkerSaid{now_, link, std::move(message)});
 }
 
-void World::Pass(Micros micros) {
+void World::Pass(Micros micros) { PassFor(Links(), micros); }
+
+void World::PassFor(const std::vector<LinkId>& alive, Micros micros) {
   now_ += micros;
-  for (const LinkId link : Links()) Handle(WorkerSaid{now_, link, Heartbeat{}});
+  for (const LinkId link : alive) Handle(WorkerSaid{now_, link, Heartbeat{}});
   Tick();
 }
 

@@ -53,6 +53,7 @@ class World {
   void Abort(const std::string& name);
 
   void Pass(Micros micros);  // time goes by; workers' hearts beat; a tick
+  void PassFor(const std::vector<LinkId>& alive, Micros micros);  // the others are silent
   void Tick();
   void Say(LinkId link, FromWorker message);
 
