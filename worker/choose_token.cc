@@ -30,7 +30,6 @@ struct Field {
   }
   // Weight of the i-th best, 0 when it did not survive.
   double Weight(std::size_t i) const {
-    if (i >= limit) return 0;
     const TokenId id = ranking.At(i);
     if (id < 0) return 0;
     const double below = Below(logits[static_cast<std::size_t>(id)]);

@@ -1,13 +1,26 @@
 #include "absl/strings/str_cat.h"
-#include "base/status.h"
 #include "worker/step.h"
 
 namespace conclave {
 namespace {
 
+std::int64_t SlotsOf(const StepContext& step, int peer) {
+  return static_cast<std::int64_t>(step.epoch->dispatch().SlotsFor(peer).size());
+}
+
+absl::Status Verify(const StepContext& step, int peer) {
+  const Slot slot = step.epoch->slot(peer);
+  const std::span<std::byte> frame = step.ws.sendback_in.From(slot);
+  if (frame.empty()) {
+    return absl::DataLossError(absl::StrCat("no sendback frame from slot ", slot.value));
+  }
+  return VerifySendBack(step.frame_shape,
+                        step.Expect(Direction::kSendBack, peer, SlotsOf(step, peer)), frame);
+}
+
 // Where the answer of every (row, k) lies: in a frame that came, or where the experts here wrote
 // it.
-absl::Status Gather(StepContext& step) {
+void Gather(StepContext& step) {
   Workspace& ws = step.ws;
   const std::int64_t topk = step.model.topk;
   for (int peer = 0; peer < step.epoch->peers(); ++peer) {
@@ -19,15 +32,9 @@ absl::Status Gather(StepContext& step) {
       }
       continue;
     }
-    const Slot slot = step.epoch->slot(peer);
-    const std::span<std::byte> frame = ws.sendback_in.From(slot);
-    if (frame.empty()) {
-      return absl::DataLossError(absl::StrCat("no sendback frame from slot ", slot.value));
-    }
-    const auto count = static_cast<std::int64_t>(slots.size());
-    RETURN_IF_ERROR(
-        VerifySendBack(step.frame_shape, step.Expect(Direction::kSendBack, peer, count), frame));
-    const std::byte* answer = BindSendBack(step.frame_shape, frame, count).answers;
+    const std::span<std::byte> frame = ws.sendback_in.From(step.epoch->slot(peer));
+    const std::byte* answer =
+        BindSendBack(step.frame_shape, frame, static_cast<std::int64_t>(slots.size())).answers;
     for (const DispatchEntry& entry : slots) {
       ws.answers[static_cast<std::size_t>(entry.row * topk + entry.k)] =
           reinterpret_cast<const float*>(answer);
@@ -35,14 +42,14 @@ absl::Status Gather(StepContext& step) {
     }
     step.result.exchange_bytes += frame.size();
   }
-  return absl::OkStatus();
 }
 
 }  // namespace
 
 After Combine(StepContext& step) {
-  step.error = Gather(step);
+  step.error = ForEachPeer(step, [&](int peer) { return Verify(step, peer); });
   if (!step.error.ok()) return After::kBroken;
+  Gather(step);
   if (step.rows == 0) return After::kNext;
   Workspace& ws = step.ws;
   const std::int64_t answers = step.rows * step.model.topk;

@@ -56,11 +56,9 @@ After Dispatch(StepContext& step) {
     ws.frames[static_cast<std::size_t>(peer)] = ws.dispatch_out.subspan(used, bytes);
     used += bytes;
   }
-  step.lanes.Run([&](const Lane& lane) {
-    for (std::int64_t peer = lane.Take(); peer < step.epoch->peers(); peer = lane.Take()) {
-      if (peer == step.epoch->self()) continue;
-      Pack(step, static_cast<int>(peer), ws.frames[static_cast<std::size_t>(peer)]);
-    }
+  (void)ForEachPeer(step, [&](int peer) {
+    Pack(step, peer, ws.frames[static_cast<std::size_t>(peer)]);
+    return absl::OkStatus();
   });
   step.AskExchange(ws.dispatch_in);
   step.Charge(PhaseId::kDispatch, {.bytes = 2 * used});

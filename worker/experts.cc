@@ -8,27 +8,32 @@
 namespace conclave {
 namespace {
 
+absl::Status Verify(const StepContext& step, int peer) {
+  const Slot slot = step.epoch->slot(peer);
+  const std::span<std::byte> frame = step.ws.dispatch_in.From(slot);
+  if (frame.empty()) {
+    return absl::DataLossError(absl::StrCat("no dispatch frame from slot ", slot.value));
+  }
+  return VerifyDispatch(step.frame_shape, step.Expect(Direction::kDispatch, peer, 0),
+                        step.epoch->Owned(step.moe_layer(), step.epoch->self()), frame);
+}
+
 // Every frame is checked completely before a byte of any is used. An answer frame is laid out for
 // each: experts write their answers where they leave from.
 absl::Status Arrive(StepContext& step) {
+  RETURN_IF_ERROR(ForEachPeer(step, [&](int peer) { return Verify(step, peer); }));
   Workspace& ws = step.ws;
-  const int layer = step.moe_layer();
   std::int64_t rows = 0;
   std::size_t used = 0;
   for (int peer = 0; peer < step.epoch->peers(); ++peer) {
     if (peer == step.epoch->self()) continue;
-    const Slot slot = step.epoch->slot(peer);
-    const std::span<std::byte> frame = ws.dispatch_in.From(slot);
-    if (frame.empty()) {
-      return absl::DataLossError(absl::StrCat("no dispatch frame from slot ", slot.value));
-    }
-    RETURN_IF_ERROR(VerifyDispatch(step.frame_shape, step.Expect(Direction::kDispatch, peer, 0),
-                                   step.epoch->Owned(layer, step.epoch->self()), frame));
+    const std::span<std::byte> frame = ws.dispatch_in.From(step.epoch->slot(peer));
     const auto* header = reinterpret_cast<const FrameHeader*>(frame.data());
     rows += header->rows;
     if (rows > step.ask->rows_in_all - step.rows) {
-      return absl::DataLossError(absl::StrCat("more rows came than the plan has: slot ", slot.value,
-                                              " sent ", header->rows));
+      return absl::DataLossError(absl::StrCat("more rows came than the plan has: slot ",
+                                              step.epoch->slot(peer).value, " sent ",
+                                              header->rows));
     }
     const std::size_t bytes = SendBackFrameBytes(step.frame_shape, header->slots);
     ws.frames[static_cast<std::size_t>(peer)] = ws.sendback_out.subspan(used, bytes);

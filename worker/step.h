@@ -7,7 +7,9 @@
 #include <span>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "base/limits.h"
 #include "kernels/kernel_set.h"
 #include "kernels/lane.h"
 #include "kernels/qkv/rope_table.h"
@@ -72,6 +74,8 @@ struct StepContext {
   std::size_t sends = 0;
   FrameArena* sink = nullptr;
 
+  std::array<absl::Status, kSlotsMax> peer_status;  // ForEachPeer's
+
   std::atomic<std::uint32_t> bad_router_rows{0};
   std::array<PhaseTime, kPhases> times{};
   StepResult result;
@@ -88,6 +92,10 @@ struct StepContext {
   // Frames out of ws.frames, for every peer but this one, in rising order; room for what comes.
   void AskExchange(FrameArena& sink);
 };
+
+// Calls work(peer) for every peer but this worker, divided among the lanes, frame by frame. The
+// error of the lowest peer, if any.
+absl::Status ForEachPeer(StepContext& step, absl::FunctionRef<absl::Status(int peer)> work);
 
 enum class After : std::uint8_t {
   kNext,

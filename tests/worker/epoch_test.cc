@@ -209,6 +209,17 @@ TEST_F(EpochTest, ResultsSayWhatWasDone) {
   const TestCluster::Outcome first = cluster.Run(steps[0]);
   EXPECT_TRUE(first.results[0].expert_rows.empty());
   const TestCluster::Outcome second = cluster.Run(steps[1]);
+  // Attention by its formula: spans of 32 rows and of 1, each from position 0, in every layer.
+  const ModelConfig& model = checkpoint_.config;
+  const auto layers = static_cast<std::uint64_t>(model.layers.size());
+  const auto q = static_cast<std::uint64_t>(model.q_width());
+  const auto kv = static_cast<std::uint64_t>(model.kv_width());
+  const auto hidden = static_cast<std::uint64_t>(model.hidden);
+  for (const PhaseTime& phase : first.results[0].phases) {
+    if (std::string(kPhaseNames[phase.phase]) != "attend") continue;
+    EXPECT_EQ(phase.ops,
+              layers * (2 * 33 * (hidden * (q + 2 * kv) + q * hidden) + 4 * (528 + 1) * q));
+  }
   // 2 * (33 + 3) rows went through every MoE layer, topk experts each, over both workers.
   std::uint64_t rows = 0;
   for (const StepResult& result : second.results) {
@@ -222,7 +233,6 @@ TEST_F(EpochTest, ResultsSayWhatWasDone) {
     }
     EXPECT_TRUE(experts);
   }
-  const ModelConfig& model = checkpoint_.config;
   EXPECT_EQ(rows, 72u * static_cast<unsigned>(model.topk * model.moe_layers));
 }
 

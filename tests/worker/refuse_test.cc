@@ -140,6 +140,18 @@ TEST_F(RefuseTest, TooManyRows) {
       "42 rows; this worker takes 40");
 }
 
+// Blocks that a refused plan brought are gone again: eleven would be more than the context takes.
+TEST_F(RefuseTest, RefusedBlocksAreForgotten) {
+  for (int i = 0; i < 10; ++i) {
+    ExpectPartRefused(
+        [](WorkerPart& p) {
+          p.chunks[0].new_blocks = {BlockId{1}};
+          p.chunks[1].seq = SeqId{77};
+        },
+        "unknown sequence 77");
+  }
+}
+
 TEST_F(RefuseTest, Opens) {
   const auto refused = [&](const std::function<void(SequenceOpen&)>& spoil, const std::string& m) {
     ExpectPartRefused([&](WorkerPart& p) { spoil(p.opens[0]); }, m);

@@ -275,6 +275,9 @@ TEST(AdjustLogits, PenaltiesByHand) {
   EXPECT_EQ(adjusted[2], 6.0f / 2 - 1.0f - 0.25f);  // bias first; emitted twice
   EXPECT_EQ(adjusted[3], 1.0f);
   EXPECT_EQ(adjusted[4], 8.0f);
+  // Nothing of it is left in the room.
+  EXPECT_EQ(std::ranges::count(room.counts, 0), std::ssize(room.counts));
+  EXPECT_EQ(std::ranges::count(room.seen, 0), std::ssize(room.seen));
 }
 
 TEST(LogprobOf, IsOfTheModelsOwnDistribution) {
