@@ -110,7 +110,8 @@ TEST(Epochs, ANewcomerJoinsAtAStepBoundary) {
   world.Settle();
   AskSome(world, 4);
   RunSteps(world, 3);
-  world.Join({});
+  const LinkId newcomer = world.Join({});
+  EXPECT_FALSE(world.WorkerAt(newcomer)->prepare().has_value());
   EXPECT_EQ(StateOf(world, 1), "joining");
   EXPECT_EQ(world.core().Status(0).epoch, Epoch{1}) << "steps are under way";
   EXPECT_TRUE(world.core().ready());
@@ -164,6 +165,17 @@ TEST(Epochs, ABrokenStepIsRunAgain) {
   world.Settle();
   EXPECT_EQ(world.core().Status(0).epoch, Epoch{2});
   EXPECT_EQ(world.core().Status(0).workers.size(), 2u);
+  world.ExpectExact();
+}
+
+TEST(Epochs, WhatABrokenStepWasToWriteIsNotShared) {
+  World world(ConfigOf(1));
+  const LinkId only = world.Join({});
+  world.Settle();
+  world.Ask(AskOf("r", PromptOf(100), 5));
+  world.WorkerAt(only)->BreakStep();
+  world.Settle();
+  EXPECT_EQ(world.core().Status(0).cached_prompt_tokens, 0u);
   world.ExpectExact();
 }
 

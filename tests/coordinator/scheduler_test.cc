@@ -208,6 +208,21 @@ TEST(Scheduler, APrefixIsSharedByALaterStepAndTheLastTokenIsRunAgain) {
   EXPECT_EQ(plan->parts[0].opens[1].blocks.size(), 0u);
 }
 
+TEST(Scheduler, AHitOnAnIdleBlockUsesRoomToo) {
+  Bench bench(ConfigOf(200, 200), {{.kv_blocks = 4, .rows_max = 200}});
+  bench.Add(PromptOf(64), 1);
+  bench.Plan();
+  bench.Answer();
+  bench.Add(PromptOf(10, 1), 9);
+  bench.Plan();
+  bench.Answer();
+  // Two blocks are known and idle, one is held, one free: four are needed.
+  Request& large = bench.Add(PromptOf(100), 5);
+  bench.Plan();
+  EXPECT_EQ(large.state, RequestState::kWaiting);
+  EXPECT_EQ(bench.state().totals.preemptions, 0u);
+}
+
 TEST(Scheduler, NobodyOvertakesInTheQueue) {
   Bench bench(ConfigOf(100, 100), {{.kv_blocks = 4}});
   bench.Add(PromptOf(90), 5);
