@@ -1,0 +1,21 @@
+// Kinds of worlds by name. A scenario draws its options from the seed.
+#pragma once
+
+#include <span>
+
+#include "absl/strings/string_view.h"
+#include "sim/dice.h"
+#include "sim/options.h"
+
+namespace conclave::sim {
+
+struct Scenario {
+  absl::string_view name;
+  absl::string_view what;
+  SimOptions (*make)(Dice& dice);
+};
+
+std::span<const Scenario> Scenarios();
+const Scenario* FindScenario(absl::string_view name);  // null: no such one
+
+}  // namespace conclave::sim
