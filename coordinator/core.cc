@@ -78,8 +78,14 @@ class CoordinatorCore::Impl {
   }
 
   void On(const Ticked& event, CoordinatorOutbox& outbox) {
+    // After a pause of this process, what workers said meanwhile is still in the queue.
+    if (event.now - state_.ticked > state_.config.heartbeat_limit / 2) {
+      state_.listening_since = event.now;
+    }
+    state_.ticked = event.now;
     const Membership::Limits limits{.silence = state_.config.heartbeat_limit,
-                                    .hello = state_.config.hello_limit};
+                                    .hello = state_.config.hello_limit,
+                                    .since = state_.listening_since};
     for (const LinkId link : state_.membership.Silent(event.now, limits)) {
       DropWorker(state_, link, event.now, "silent for too long", outbox);
     }
@@ -219,7 +225,7 @@ void CoordinatorCore::Handle(const CoordinatorEvent& event, CoordinatorOutbox& o
       event);
 }
 
-ClusterStatus CoordinatorCore::Status(Micros) const { return StatusOf(impl_->state()); }
+ClusterStatus CoordinatorCore::Status(Micros now) const { return StatusOf(impl_->state(), now); }
 bool CoordinatorCore::ready() const { return IsReady(impl_->state()); }
 void CoordinatorCore::CheckInvariants() const { Audit(impl_->state()); }
 

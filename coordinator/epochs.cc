@@ -118,7 +118,6 @@ void EndMisfits(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) 
   }
   for (const RequestId id : state.requests.All()) {
     Request& request = *state.requests.Find(id);
-    if (request.state == RequestState::kRunning) continue;
     std::optional<Ending> misfit = FitToKv(request, blocks_max);
     if (!misfit.has_value()) continue;
     if (misfit->end == End::kRefused && request.usage.completion_tokens > 0) {

@@ -140,7 +140,8 @@ std::vector<const WorkerLink*> Membership::Candidates() const {
 std::vector<LinkId> Membership::Silent(Micros now, const Limits& limits) const {
   std::vector<LinkId> silent;
   for (const auto& [id, link] : links_) {
-    if (now - link.heard > (link.greeted ? limits.silence : limits.hello)) silent.push_back(id);
+    const Micros heard = std::max(link.heard, limits.since);
+    if (now - heard > (link.greeted ? limits.silence : limits.hello)) silent.push_back(id);
   }
   return silent;
 }

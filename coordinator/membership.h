@@ -49,6 +49,7 @@ class Membership {
   struct Limits {
     Micros silence;
     Micros hello;
+    Micros since = 0;  // silence before does not count
   };
   std::vector<LinkId> Silent(Micros now, const Limits& limits) const;
 

@@ -98,10 +98,17 @@ class Planner {
       draft.short_of_blocks = true;
       Request* youngest = YoungestUntouched(draft.home->slot);
       CONCLAVE_CHECK(youngest != nullptr, "the asking sequence itself is untouched");
-      if (youngest == &request) break;
+      if (youngest == &request && !Outgrown(request, *draft.home)) break;
       Preempt(*youngest);
+      if (youngest == &request) return 0;
     }
     return got;
+  }
+
+  // It has filled the whole of a small pool; a larger one will take it.
+  static bool Outgrown(const Request& request, const Home& home) {
+    return request.blocks.size() == static_cast<std::size_t>(home.blocks.total()) &&
+           request.planned == home.blocks.total() * kKvBlockTokens;
   }
 
   Request* YoungestUntouched(Slot slot) {
@@ -178,11 +185,15 @@ class Planner {
     const auto tokens = static_cast<std::int32_t>(request.tokens.size());
     // The last token's logits are needed, so it is always run.
     const std::int32_t hits_max = request.NeedsEveryPosition() ? 0 : (tokens - 1) / kKvBlockTokens;
+    // One that said how long it may get goes where it fits to the end; any other may have to move.
+    const std::int32_t blocks_least =
+        BlocksFor(request.max_tokens_given ? request.length_max - 1 : tokens);
     std::vector<HomeOffer> offers;
     std::vector<PrefixMatch> matches;
     for (const Draft& draft : drafts_) {
       if (!draft.home->TakesSequences() || draft.short_of_blocks || draft.rows_left <= 0) continue;
       if (draft.sequences >= RowsMax(*draft.home)) continue;
+      if (draft.home->blocks.total() < blocks_least) continue;
       PrefixMatch match = draft.home->blocks.Find({.tokens = request.tokens,
                                                    .hashes = request.hashes,
                                                    .blocks_max = hits_max,

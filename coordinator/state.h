@@ -122,6 +122,8 @@ struct CoordinatorState {
   SeqId seq_opened;     // the newest
   std::deque<PlannedStep> in_flight;
   Micros rates_since = 0;
+  Micros ticked = 0;           // the last time
+  Micros listening_since = 0;  // silence before does not count: this process itself stood still
 
   Home& HomeAt(Slot slot) { return *homes[static_cast<std::size_t>(slot.value)]; }
   Home* HomeOrNull(Slot slot) { return homes[static_cast<std::size_t>(slot.value)].get(); }

@@ -7,19 +7,18 @@ namespace {
 
 constexpr Micros kRateWindow = 1'000'000;
 
-std::string StateOf(const CoordinatorState& state, const WorkerLink& link) {
+std::string StateOf(const CoordinatorState& state, const WorkerLink& link, Micros now) {
   if (link.draining) return "draining";
   if (!link.member) return "joining";
-  // Said it could not run a step, or has not answered the epoch that others are ready for.
-  if (state.breaks_without_step > 0) return "suspect";
+  if (now - link.heard > state.config.heartbeat_limit / 2) return "suspect";
   return "active";
 }
 
-WorkerStatus WorkerStatusOf(const CoordinatorState& state, const WorkerLink& link) {
+WorkerStatus WorkerStatusOf(const CoordinatorState& state, const WorkerLink& link, Micros now) {
   WorkerStatus status{.slot = link.slot,
                       .uuid = link.hello.uuid,
                       .role = link.hello.role,
-                      .state = StateOf(state, link),
+                      .state = StateOf(state, link, now),
                       .address = link.hello.address,
                       .kernels = link.hello.kernels,
                       .exchange = link.hello.exchange};
@@ -41,13 +40,13 @@ WorkerStatus WorkerStatusOf(const CoordinatorState& state, const WorkerLink& lin
 
 }  // namespace
 
-ClusterStatus StatusOf(const CoordinatorState& state) {
+ClusterStatus StatusOf(const CoordinatorState& state, Micros now) {
   ClusterStatus status{.epoch = state.epoch,
                        .ready = IsReady(state),
                        .not_ready_because = state.not_ready_because,
                        .model = state.model.facts};
   for (const auto& [id, link] : state.membership.links()) {
-    if (link.greeted) status.workers.push_back(WorkerStatusOf(state, link));
+    if (link.greeted) status.workers.push_back(WorkerStatusOf(state, link, now));
   }
   std::ranges::sort(status.workers, std::less{}, &WorkerStatus::slot);
   status.requests_running = static_cast<int>(state.requests.running().size());

@@ -5,7 +5,7 @@
 
 namespace conclave {
 
-ClusterStatus StatusOf(const CoordinatorState& state);
+ClusterStatus StatusOf(const CoordinatorState& state, Micros now);
 bool IsReady(const CoordinatorState& state);
 // Rows per second of each worker, over the last second or so.
 void SampleRates(CoordinatorState& state, Micros now);

@@ -86,6 +86,7 @@ class CoordinatorServer::Impl {
 
   absl::Status OpenModel();
   absl::Status OpenPorts();
+  void Drain(const ShutdownPlan& plan, bool (*hurry)());
   void Shutdown(const ShutdownPlan& plan, bool (*hurry)());
 
   const CoordinatorOptions options_;
@@ -185,12 +186,16 @@ void CoordinatorServer::Impl::Wait(Micros until, bool (*hurry)(), bool idle_is_e
   }
 }
 
-void CoordinatorServer::Impl::Shutdown(const ShutdownPlan& plan, bool (*hurry)()) {
-  if (std::exchange(down_, true) || core_ == nullptr) return;
+void CoordinatorServer::Impl::Drain(const ShutdownPlan& plan, bool (*hurry)()) {
   health_.SetDraining();
   Wait(SteadyMicros() + plan.grace, hurry, /*idle_is_enough=*/false);
   serving_.draining = true;
   Wait(SteadyMicros() + plan.drain, hurry, /*idle_is_enough=*/true);
+}
+
+void CoordinatorServer::Impl::Shutdown(const ShutdownPlan& plan, bool (*hurry)()) {
+  if (std::exchange(down_, true) || core_ == nullptr) return;
+  Drain(plan, hurry);
 
   Ending ending;
   ending.end = End::kUnavailable;
@@ -227,6 +232,10 @@ std::shared_ptr<grpc::Channel> CoordinatorServer::InProcessChannel() {
   grpc::ChannelArguments args;
   args.SetMaxReceiveMessageSize(static_cast<int>(kControlBytesMax) + (1 << 20));
   return impl_->server_->InProcessChannel(args);
+}
+
+void CoordinatorServer::Drain(const ShutdownPlan& plan, bool (*hurry)()) {
+  impl_->Drain(plan, hurry);
 }
 
 void CoordinatorServer::Shutdown(const ShutdownPlan& plan, bool (*hurry)()) {

@@ -47,6 +47,10 @@ class CoordinatorServer {
   // Not ready; grace; drain; what is left ends with UNAVAILABLE. Waits; may be called once.
   // `hurry` (may be null) is asked every few milliseconds whether to skip what is left of waiting.
   void Shutdown(const ShutdownPlan& plan, bool (*hurry)() = nullptr);
+  // Only its first half, up to "nothing runs": for whoever must stop a worker of this process
+  // before the server goes (a call on an in-process channel whose server is gone crashes in gRPC
+  // 1.51).
+  void Drain(const ShutdownPlan& plan, bool (*hurry)() = nullptr);
 
  private:
   class Impl;

@@ -69,6 +69,7 @@ class Storm {
       for (const TokenId token : PromptOf(Between(1, 40), Between(3, 500))) prompt.push_back(token);
     }
     ClientAsk ask = AskOf(absl::StrCat("r", asked_++), std::move(prompt), Between(1, 60));
+    if (Chance(0.05)) ask.max_tokens.reset();
     if (Chance(0.2)) ask.logprobs = 0;
     if (Chance(0.1)) ask.prompt_logprobs = 0;
     if (Chance(0.1)) ask.routed_experts = true;

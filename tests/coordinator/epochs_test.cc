@@ -254,11 +254,24 @@ TEST(Epochs, SilenceIsDeath) {
   world.Pass(600'000);
   EXPECT_TRUE(world.dropped().empty());
   // Only the first one's heart beats on.
-  for (int i = 0; i < 8; ++i) world.PassFor({first}, 100'000);
+  for (int i = 0; i < 4; ++i) world.PassFor({first}, 100'000);
+  EXPECT_EQ(StateOf(world, 1), "suspect");
+  for (int i = 0; i < 4; ++i) world.PassFor({first}, 100'000);
   EXPECT_TRUE(world.dropped().contains(second));
   EXPECT_FALSE(world.dropped().contains(first));
   world.Settle();
   world.ExpectExact();
+}
+
+TEST(Epochs, APauseOfTheCoordinatorItselfKillsNobody) {
+  World world(ConfigOf(1));
+  world.Join({});
+  world.Settle();
+  world.Pass(100'000);
+  world.PassFor({}, 5'000'000);
+  EXPECT_TRUE(world.dropped().empty());
+  for (int i = 0; i < 8; ++i) world.PassFor({}, 100'000);
+  EXPECT_FALSE(world.dropped().empty()) << "but real silence afterwards does";
 }
 
 TEST(Epochs, TheRefusedHearWhy) {

@@ -223,6 +223,25 @@ TEST(Scheduler, AHitOnAnIdleBlockUsesRoomToo) {
   EXPECT_EQ(bench.state().totals.preemptions, 0u);
 }
 
+TEST(Scheduler, WhoOutgrowsASmallPoolMovesToALargerOne) {
+  Bench bench(ConfigOf(200, 200), {{.kv_blocks = 2, .rows_max = 200}, {.kv_blocks = 4}});
+  Request& open_ended = bench.Add(PromptOf(30), 90);
+  for (int i = 0; i < 200 && !bench.state().requests.All().empty(); ++i) {
+    ASSERT_TRUE(bench.Plan().has_value());
+    if (i == 0) {
+      EXPECT_EQ(open_ended.home, Slot{0});
+    }
+    bench.Answer();
+  }
+  EXPECT_TRUE(bench.state().requests.All().empty());
+  EXPECT_EQ(bench.state().totals.preemptions, 1u);
+  // One that says how long it may get goes to the larger one at once.
+  Request& bounded = bench.Add(PromptOf(30), 90);
+  bounded.max_tokens_given = true;
+  bench.Plan();
+  EXPECT_EQ(bounded.home, Slot{1});
+}
+
 TEST(Scheduler, NobodyOvertakesInTheQueue) {
   Bench bench(ConfigOf(100, 100), {{.kv_blocks = 4}});
   bench.Add(PromptOf(90), 5);
