@@ -222,6 +222,7 @@ void ControlLink::Run() {
       if (stopping_) return;
     }
     listener_.OnLost(why);
+    if (address_.empty()) return;
     const Micros now = SteadyMicros();
     if (now - began > kRetryMost) delay = kRetryFirst;  // it had worked for a while
     if (said_at == 0 || now - said_at > kSayAgain) {

@@ -30,7 +30,8 @@ class ControlLink {
   static constexpr Micros kRetryFirst = 100'000;
   static constexpr Micros kRetryMost = 2'000'000;
 
-  // `address` is only for messages. The listener outlives the link.
+  // `address` is for messages; empty: the coordinator is in this process, and the link is not made
+  // again. The listener outlives the link.
   ControlLink(std::shared_ptr<grpc::Channel> channel, std::string address, LinkListener& listener,
               LogFn log);
   ~ControlLink();

@@ -90,6 +90,7 @@ class WorkerRunner::Impl final : public LinkListener {
   mutable std::mutex incarnation_mutex_;  // the pointer; what it points to is the strand's
   std::shared_ptr<Incarnation> incarnation_;
   std::atomic<bool> welcomed_{false}, ready_{false};
+  std::atomic<bool> ended_{false};  // the exit is known; nothing more is handled
   std::atomic<std::uint64_t> weights_bytes_{0};
 
   std::mutex mutex_;
@@ -103,7 +104,6 @@ class WorkerRunner::Impl final : public LinkListener {
 
   // The strand's.
   bool used_ = false;              // the incarnation has heard something
-  bool ended_ = false;             // the exit is known; nothing more is handled
   WorkerOutbox outbox_, effects_;  // kept for their memory
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<ControlLink> link_;
@@ -239,10 +239,13 @@ void WorkerRunner::Impl::OnMessage(ToWorker message) {
   Post(WorkerEvent(Told{std::move(message)}));
 }
 
-void WorkerRunner::Impl::OnLost(const std::string&) {
+void WorkerRunner::Impl::OnLost(const std::string& why) {
   welcomed_ = false;
   ready_ = false;
   AbortExchange();
+  if (options_.coordinator_address.empty()) {
+    EndWith({true, absl::StrCat("no link to the coordinator in this process: ", why)});
+  }
   Post(LinkLost{});
 }
 

@@ -39,8 +39,10 @@ struct WorkerOptions {
   Micros exchange_timeout = 60'000'000;   // a backstop: dead peers are the coordinator's to find
   Micros open_timeout = 30'000'000;
   std::shared_ptr<grpc::Channel> coordinator;
-  std::string coordinator_address = "this process";  // for messages
-  LogFn log;                                         // must be set
+  // For messages. Empty: it is in this process, and a lost link is the end: gRPC 1.51 crashes when
+  // a channel within the process outlives its server.
+  std::string coordinator_address;
+  LogFn log;  // must be set
 };
 
 // What the outside may look at, any time.

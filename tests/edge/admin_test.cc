@@ -1,0 +1,154 @@
+// The admin plane: health, probes, metrics, GetCluster; ports in use; addresses that need a word.
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "base/edge/credentials.h"
+#include "rig.h"
+
+namespace conclave {
+namespace {
+
+// The whole answer to GET path, headers included.
+std::string HttpGet(int port, const std::string& path) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  std::string answer;
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) {
+    const std::string ask = "GET " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    EXPECT_EQ(write(fd, ask.data(), ask.size()), static_cast<ssize_t>(ask.size()));
+    std::array<char, 4096> chunk;
+    ssize_t got = 0;
+    while ((got = read(fd, chunk.data(), chunk.size())) > 0) {
+      answer.append(chunk.data(), static_cast<std::size_t>(got));
+    }
+  }
+  close(fd);
+  return answer;
+}
+
+bool Has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+v1::GetClusterResponse Cluster(Rig& rig) {
+  const auto stub = v1::AdminService::NewStub(
+      ChannelTo("127.0.0.1:" + std::to_string(rig.server().admin_port())));
+  grpc::ClientContext context;
+  v1::GetClusterRequest request;
+  request.set_with_experts(true);
+  v1::GetClusterResponse response;
+  EXPECT_TRUE(stub->GetCluster(&context, request, &response).ok());
+  return response;
+}
+
+TEST(Admin, ProbesTellStartingFromReady) {
+  Rig waiting({.workers = 0});
+  const int port = waiting.server().admin_http_port();
+  EXPECT_TRUE(Has(HttpGet(port, "/livez"), " 200 "));
+  EXPECT_TRUE(Has(HttpGet(port, "/readyz"), " 503 "));
+  EXPECT_TRUE(Has(HttpGet(port, "/startupz"), " 503 "));
+  EXPECT_TRUE(Has(HttpGet(port, "/nothing"), " 404 "));
+  EXPECT_TRUE(Has(HttpGet(port, "/metrics"), "conclave_ready 0"));
+  Rig ready;
+  EXPECT_TRUE(Has(HttpGet(ready.server().admin_http_port(), "/readyz"), " 200 "));
+  EXPECT_TRUE(Has(HttpGet(ready.server().admin_http_port(), "/startupz"), " 200 "));
+}
+
+TEST(Admin, MetricsCountWhatHappened) {
+  Rig rig;
+  const Answer answer = Generate(rig.client(), Greedy("The fox", 12));
+  ASSERT_TRUE(answer.status.ok());
+  const std::string page = HttpGet(rig.server().admin_http_port(), "/metrics");
+  EXPECT_TRUE(Has(page, "conclave_generation_tokens_total 12")) << page;
+  EXPECT_TRUE(Has(page, "conclave_time_to_first_token_seconds_count 1"));
+  EXPECT_TRUE(Has(page, "conclave_inter_token_latency_seconds_count 11"));
+  EXPECT_TRUE(Has(page, "conclave_request_success_total{finished_reason=\"length\"} 1"));
+  EXPECT_TRUE(Has(page, "conclave_step_phase_seconds_total{phase=\"experts\"}"));
+  EXPECT_TRUE(Has(page, "conclave_expert_imbalance"));
+  EXPECT_TRUE(Has(RenderMetrics(rig.worker(0).Report()), "conclave_worker_steps_total"));
+  EXPECT_GT(rig.worker(0).Report().steps, 0u);
+}
+
+TEST(Admin, HealthFollowsReadiness) {
+  Rig rig;
+  // The reply is one enum field: SERVING is 1, NOT_SERVING 2. Our own bytes need no health.proto.
+  const auto check = [&rig](const std::string& service) {
+    const std::string bytes =
+        service.empty() ? "" : std::string("\x0A") + static_cast<char>(service.size()) + service;
+    std::string response;
+    const grpc::Status status =
+        CallRaw(rig.server().admin_port(), "/grpc.health.v1.Health/Check", bytes, &response);
+    if (!status.ok()) return -static_cast<int>(status.error_code());
+    return response.size() == 2 ? static_cast<int>(response[1]) : 0;
+  };
+  for (const char* service : {"", "liveness", "readiness", "conclave.v1.InferenceService"}) {
+    EXPECT_EQ(check(service), 1) << service;
+  }
+  EXPECT_EQ(check("nobody"), -static_cast<int>(grpc::StatusCode::NOT_FOUND));
+}
+
+TEST(Admin, TheClusterShowsEveryExpertOnce) {
+  Rig rig({.workers = 2});
+  ASSERT_TRUE(Generate(rig.client(), Greedy("The fox", 12)).status.ok());
+  const v1::GetClusterResponse cluster = Cluster(rig);
+  EXPECT_TRUE(cluster.ready());
+  ASSERT_EQ(cluster.workers_size(), 2);
+  const int pairs = cluster.model().moe_layers() * cluster.model().experts();
+  EXPECT_EQ(cluster.workers(0).experts() + cluster.workers(1).experts(), pairs);
+  EXPECT_EQ(cluster.workers(0).layers_size(), cluster.model().moe_layers());
+  EXPECT_GT(cluster.steps(), 0u);
+  EXPECT_GT(cluster.phases_size(), 0);
+}
+
+CoordinatorOptions Options() {
+  CoordinatorOptions options;
+  options.model_dir = TalesDir();
+  options.listen = options.admin = "127.0.0.1:0";
+  options.log = [](LogLevel, std::string_view) {};
+  return options;
+}
+
+TEST(Start, APortInUseIsNamed) {
+  const auto first = CoordinatorServer::Start(Options());
+  ASSERT_TRUE(first.ok()) << first.status();
+  for (std::string CoordinatorOptions::*which :
+       {&CoordinatorOptions::listen, &CoordinatorOptions::admin, &CoordinatorOptions::admin_http}) {
+    CoordinatorOptions second = Options();
+    second.*which = "127.0.0.1:" + std::to_string((*first)->port());
+    const auto refused = CoordinatorServer::Start(second);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_TRUE(Has(std::string(refused.status().message()), second.*which)) << refused.status();
+  }
+}
+
+TEST(Start, BeyondLoopbackNeedsAWord) {
+  CoordinatorOptions options = Options();
+  options.listen = "0.0.0.0:0";
+  const auto refused = CoordinatorServer::Start(options);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_TRUE(Has(std::string(refused.status().message()), "--insecure")) << refused.status();
+  options.insecure = true;
+  EXPECT_TRUE(CoordinatorServer::Start(options).ok());
+  EXPECT_TRUE(IsLoopback("[::1]:80"));
+  EXPECT_FALSE(IsLoopback("[::]:80"));
+  EXPECT_FALSE(IsLoopback("localhost.example.org:80"));
+}
+
+TEST(Start, AMissingModelIsOneLine) {
+  CoordinatorOptions options = Options();
+  options.model_dir = "/nowhere";
+  const auto refused = CoordinatorServer::Start(options);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_TRUE(Has(std::string(refused.status().message()), "/nowhere"));
+  EXPECT_FALSE(Has(std::string(refused.status().message()), "\n"));
+}
+
+}  // namespace
+}  // namespace conclave

@@ -1,0 +1,101 @@
+// The worker's edge, piece by piece: threads, memory, KV budget.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "kernels/kernel_set.h"
+#include "worker/edge/kv_budget.h"
+#include "worker/edge/machine.h"
+#include "worker/edge/thread_pool.h"
+#include "worker/edge/weight_memory.h"
+
+namespace conclave {
+namespace {
+
+TEST(ThreadPool, EveryLaneSeesTheWorkAndItsResultsAreSeen) {
+  for (const int threads : {1, 2, 5}) {
+    ThreadPool pool({.threads = threads, .first_cpu_pinned = {}});
+    EXPECT_EQ(pool.count(), threads);
+    std::vector<std::int64_t> sums(static_cast<std::size_t>(threads));
+    for (std::int64_t round = 0; round < 2000; ++round) {
+      pool.Run([&](const Lane& lane) {
+        EXPECT_EQ(lane.count, threads);
+        sums[static_cast<std::size_t>(lane.index)] += round;
+      });
+    }
+    for (const std::int64_t sum : sums) EXPECT_EQ(sum, 2000 * 1999 / 2) << threads;
+  }
+}
+
+TEST(ThreadPool, TicketsAreTakenOnceAndStartAtZero) {
+  ThreadPool pool({.threads = 3, .first_cpu_pinned = {}});
+  for (int round = 0; round < 200; ++round) {
+    std::vector<int> taken(100);
+    pool.Run([&](const Lane& lane) {
+      for (std::int64_t i = lane.Take(); i < 100; i = lane.Take()) {
+        ++taken[static_cast<std::size_t>(i)];
+      }
+    });
+    EXPECT_EQ(std::count(taken.begin(), taken.end(), 1), 100);
+  }
+}
+
+TEST(HugePageMemory, IsZeroedAlignedAndGivenBack) {
+  HugePageMemory memory;
+  for (const std::size_t bytes : {std::size_t{0}, std::size_t{100}, HugePageMemory::kMappedFrom - 1,
+                                  HugePageMemory::kMappedFrom, std::size_t{5'000'001}}) {
+    auto span = memory.Take(bytes);
+    ASSERT_TRUE(span.ok()) << span.status();
+    EXPECT_EQ(span->size(), bytes);
+    const auto address = reinterpret_cast<std::uintptr_t>(span->data());
+    if (bytes > 0) {
+      EXPECT_EQ(address % 64, 0u);
+    }
+    if (bytes >= HugePageMemory::kMappedFrom) {
+      EXPECT_EQ(address % HugePageMemory::kHugePage, 0u);
+    }
+    EXPECT_TRUE(
+        std::all_of(span->begin(), span->end(), [](std::byte b) { return b == std::byte{0}; }));
+    std::fill(span->begin(), span->end(), std::byte{1});
+    memory.Give(*span);
+  }
+  EXPECT_FALSE(memory.Take(std::size_t{1} << 60).ok());
+}
+
+TEST(PlanKv, KeepsItsPromises) {
+  ModelConfig model;
+  model.kv_heads = 2;
+  model.head_dim = 64;
+  model.context = 4096;
+  model.layers.resize(4);
+  const auto plan = [&model](std::optional<std::uint64_t> bytes, std::uint64_t available) {
+    return PlanKv({.model = model,
+                   .kernels = kRefKernels,
+                   .dtype = DType::kBf16,
+                   .bytes = bytes,
+                   .available_bytes = available});
+  };
+  const std::uint64_t block = kRefKernels.kv_block_bytes({2, 64, DType::kBf16}) * 4;
+  EXPECT_EQ(plan(block * 10 + 5, 0).blocks, 10);
+  EXPECT_EQ(plan(1, 0).blocks, 2);  // never none
+  EXPECT_EQ(plan({}, std::uint64_t{1} << 40).bytes / block, (std::uint64_t{4} << 30) / block);
+  EXPECT_EQ(plan({}, block * 4000).blocks, 1000);  // a quarter
+  EXPECT_EQ(plan({}, block * 300).blocks, 129);    // one context, within half
+  EXPECT_EQ(plan({}, block * 200).blocks, 50);     // one context would be too much
+}
+
+TEST(Machine, KnowsItself) {
+  EXPECT_GE(CoresHere(), 1);
+  EXPECT_GT(ResidentBytes(), 0u);
+  EXPECT_GT(AvailableMemoryBytes(), ResidentBytes() / 1000);
+  const std::string uuid = NewUuid();
+  EXPECT_EQ(uuid.size(), 36u);
+  EXPECT_EQ(uuid[14], '4');
+  EXPECT_NE(uuid, NewUuid());
+}
+
+}  // namespace
+}  // namespace conclave
