@@ -3,6 +3,10 @@
 //   worker -> Hello; coordinator -> Welcome
 //   coordinator -> Prepare(e, view, placement); worker drops the old epoch, loads what it lacks,
 //   opens e -> Ready coordinator -> Commit(e, first step); from then on StepAsk of epoch e
+// Between epochs a worker keeps its sequences, their tokens, block tables, K and V: exactly as the
+// last step it finished left them. A step that it did not finish leaves no trace (the coordinator
+// plans its closes, opens and chunks anew), and plans it had not begun are forgotten at Prepare. The
+// results of finished steps precede Ready on the stream; the newest Prepare always gets a Ready.
 // Anything of an epoch lower than the current one is refused on both sides.
 #pragma once
 
