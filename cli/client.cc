@@ -1,0 +1,91 @@
+#include "cli/client.h"
+
+#include <chrono>
+
+#include "absl/strings/str_cat.h"
+#include "base/edge/credentials.h"
+#include "base/limits.h"
+#include "cli/generate_output.h"
+#include "conclave/v1/admin.grpc.pb.h"
+#include "coordinator/edge/errors.h"
+#include "grpcpp/create_channel.h"
+#include "grpcpp/support/channel_arguments.h"
+
+namespace conclave {
+namespace {
+
+constexpr auto kUnaryLimit = std::chrono::seconds(10);
+
+absl::Status ToAbsl(const grpc::Status& status) {
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), ErrorLine(status));
+}
+
+}  // namespace
+
+Client::Client(std::shared_ptr<grpc::Channel> channel)
+    : stub_(v1::InferenceService::NewStub(std::move(channel))) {}
+
+grpc::Status Client::Generate(const v1::GenerateRequest& request,
+                              absl::FunctionRef<void(const v1::GenerateResponse&)> on_part) {
+  grpc::ClientContext context;
+  {
+    std::lock_guard lock(mutex_);
+    running_.insert(&context);
+  }
+  const auto reader = stub_->Generate(&context, request);
+  v1::GenerateResponse part;
+  while (reader->Read(&part)) on_part(part);
+  const grpc::Status status = reader->Finish();
+  std::lock_guard lock(mutex_);
+  running_.erase(&context);
+  return status;
+}
+
+void Client::CancelRunning() {
+  std::lock_guard lock(mutex_);
+  for (grpc::ClientContext* context : running_) context->TryCancel();
+}
+
+absl::StatusOr<v1::GetModelInfoResponse> Client::ModelInfo() {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kUnaryLimit);
+  v1::GetModelInfoResponse response;
+  const grpc::Status status = stub_->GetModelInfo(&context, {}, &response);
+  if (!status.ok()) return ToAbsl(status);
+  return response;
+}
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const std::string& target,
+                                                       const std::string& flag, Micros timeout) {
+  grpc::ChannelArguments arguments;
+  arguments.SetServiceConfigJSON(kClientServiceConfig);
+  arguments.SetMaxReceiveMessageSize(-1);  // an answer with all routed experts is large
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  auto channel = grpc::CreateCustomChannel(target, ChannelCredentialsFor(), arguments);
+  const auto deadline = std::chrono::system_clock::now() + std::chrono::microseconds(timeout);
+  if (!channel->WaitForConnected(deadline)) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot reach ", target, " (", flag,
+                     "): start `conclave serve --model DIR` there, or name another address"));
+  }
+  return channel;
+}
+
+absl::StatusOr<v1::GetClusterResponse> GetCluster(const std::shared_ptr<grpc::Channel>& channel,
+                                                  bool with_experts) {
+  const auto stub = v1::AdminService::NewStub(channel);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kUnaryLimit);
+  v1::GetClusterRequest request;
+  request.set_with_experts(with_experts);
+  v1::GetClusterResponse response;
+  const grpc::Status status = stub->GetCluster(&context, request, &response);
+  if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
+    return absl::FailedPreconditionError(
+        "this address has no admin service: --admin takes the admin port (8471), not the clients'");
+  }
+  if (!status.ok()) return ToAbsl(status);
+  return response;
+}
+
+}  // namespace conclave

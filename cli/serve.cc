@@ -1,0 +1,54 @@
+// `conclave serve`: a cluster on this machine until Ctrl-C or SIGTERM.
+#include <cstdio>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "cli/cluster.h"
+#include "cli/commands.h"
+#include "cli/flags.h"
+#include "cli/interrupt.h"
+#include "cli/logging.h"
+
+namespace conclave {
+namespace {
+
+constexpr Micros kLook = 500'000;  // between looks at the workers
+
+// Until an interrupt, or until no worker is left.
+absl::Status Serve(LocalCluster& cluster) {
+  while (!WaitForInterrupt(kLook)) {
+    const absl::Status status = cluster.CheckWorkers();
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int RunServe(int argc, const char* const* argv) {
+  CLI::App app("Serves a model: a coordinator and its workers on this machine.", argv[0]);
+  ServeFlags flags;
+  AddServeFlags(app, flags);
+  if (const auto code = ParseFlags(app, argc, argv)) return *code;
+
+  WatchInterrupts();
+  const LogFn log = MakeLog(flags.log);
+  log(LogLevel::kInfo, absl::StrCat("configuration: ", EffectiveConfig(app)));
+  auto cluster = LocalCluster::Start(flags);
+  if (!cluster.ok()) return Fail(argv[0], cluster.status());
+  const absl::Status ready =
+      (*cluster)->WaitUntilReady([] { return Interrupts() > 0; }, [](const std::string&) {});
+  if (absl::IsCancelled(ready)) return kExitInterrupted;
+  if (!ready.ok()) return Fail(argv[0], ready);
+  std::fprintf(stderr,
+               "conclave serves on %s, administration on %s, probes and metrics on http://%s\n",
+               (*cluster)->listen_address().c_str(), (*cluster)->admin_address().c_str(),
+               (*cluster)->admin_http_address().c_str());
+
+  const absl::Status served = Serve(**cluster);
+  log(LogLevel::kInfo, "stopping; once more to hurry");
+  (*cluster)->Stop(flags.shutdown, HurryAsked);
+  return served.ok() ? kExitDone : Fail(argv[0], served);
+}
+
+}  // namespace conclave

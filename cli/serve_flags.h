@@ -1,0 +1,24 @@
+// The flags that say how a cluster on this machine is to be: `serve`, and everything with --model.
+#pragma once
+
+#include "CLI/App.hpp"
+#include "base/ids.h"
+#include "cli/logging.h"
+#include "cli/worker_flags.h"
+#include "coordinator/edge/server.h"
+
+namespace conclave {
+
+struct ServeFlags {
+  int workers = 0;  // worker processes; 0: one worker inside this process
+  CoordinatorOptions coordinator;
+  ShutdownPlan shutdown{.grace = 0, .drain = 30'000'000};
+  ComputeFlags compute;  // threads and kv_memory are those of all workers together
+  LogOptions log;
+  Micros start_timeout = 600'000'000;
+};
+
+// Defaults are what `flags` holds.
+void AddServeFlags(CLI::App& app, ServeFlags& flags);
+
+}  // namespace conclave
