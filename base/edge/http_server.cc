@@ -1,20 +1,58 @@
 #include "base/edge/http_server.h"
 
+#include <arpa/inet.h>
 #include <civetweb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
+#include <atomic>
+#include <chrono>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 
 namespace conclave {
 
+namespace {
+
+// A connection that says nothing: wakes the thread that accepts.
+void Poke(const std::string& host, int port) {
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  if (inet_pton(AF_INET, host.c_str(), &address.sin_addr) != 1) return;
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return;
+  [[maybe_unused]] const int ignored =
+      connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+  close(fd);
+}
+
+}  // namespace
+
 struct HttpServer::State {
   Paths paths;
+  std::string host;
   mg_context* context = nullptr;
+  int port = 0;
+
+  // The library looks for its stop flag every two seconds, or when somebody connects.
   ~State() {
-    if (context != nullptr) mg_stop(context);
+    if (context == nullptr) return;
+    std::atomic<bool> stopped{false};
+    std::thread stop([this, &stopped] {
+      mg_stop(context);
+      stopped = true;
+    });
+    while (!stopped) {
+      Poke(host, port);
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    stop.join();
   }
 };
 
@@ -66,6 +104,7 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string&
                                                               Paths paths) {
   std::unique_ptr<HttpServer> server(new HttpServer());
   server->state_->paths = std::move(paths);
+  server->state_->host = address.substr(0, address.rfind(':'));
   const std::array<const char*, 9> options = {"listening_ports",
                                               address.c_str(),
                                               "num_threads",
@@ -85,6 +124,7 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string&
   mg_set_request_handler(server->state_->context, "**", OnRequest, &server->state_->paths);
   mg_server_port ports[1] = {};
   if (mg_get_server_ports(server->state_->context, 1, ports) == 1) server->port_ = ports[0].port;
+  server->state_->port = server->port_;
   return server;
 }
 

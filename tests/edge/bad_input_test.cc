@@ -141,7 +141,13 @@ TEST(RudeClients, OneThatDoesNotReadCostsNobodyElseAnything) {
   v1::GenerateRequest request = Greedy("The fox", 3000);
   request.mutable_output()->set_logprobs(32);  // some 400 bytes a token: more than windows hold
   grpc::ClientContext context;
-  const auto slow = rig.client().Generate(&context, request);
+  grpc::ChannelArguments args;  // windows as HTTP/2 has them at first, and no growing
+  args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  args.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 65535);
+  const auto stub = v1::InferenceService::NewStub(
+      grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(rig.server().port()),
+                                grpc::InsecureChannelCredentials(), args));
+  const auto slow = stub->Generate(&context, request);
   // Its request runs to the end although nobody reads, and others come through.
   EXPECT_TRUE(Generate(rig.client(), Greedy("The bear", 16)).status.ok());
   EXPECT_TRUE(rig.AwaitLoad([](const auto& load) { return load.requests_running() == 0; }));
@@ -150,7 +156,7 @@ TEST(RudeClients, OneThatDoesNotReadCostsNobodyElseAnything) {
   while (slow->Read(&response)) Gather(response, late);
   EXPECT_TRUE(slow->Finish().ok());
   EXPECT_EQ(late.ids.size(), 3000u);
-  EXPECT_LT(late.messages, 2900) << "what waited was not joined";
+  EXPECT_LT(late.messages, 2500) << "what waited was not joined";
   const Answer prompt_reader = Generate(rig.client(), request);
   EXPECT_EQ(prompt_reader.ids, late.ids);
   EXPECT_EQ(prompt_reader.logprobs, late.logprobs);
