@@ -1,5 +1,8 @@
 #include "coordinator/edge/server.h"
 
+#include <google/protobuf/stubs/logging.h>
+#include <grpc/support/log.h>
+
 #include <chrono>
 #include <optional>
 #include <thread>
@@ -156,7 +159,11 @@ absl::Status CoordinatorServer::Impl::OpenPorts() {
   RETURN_IF_ERROR(CheckExposure("--admin", options_.admin, options_.insecure));
   RETURN_IF_ERROR(CheckExposure("--admin-http", http, options_.insecure));
 
-  // Process-wide switches of gRPC: they concern the servers built from here on.
+  // Process-wide switches. What the libraries would print is in our statuses already, and a
+  // client's bad bytes must not fill the log.
+  gpr_set_log_function([](gpr_log_func_args*) {});
+  google::protobuf::SetLogHandler(nullptr);
+  // The next concern the servers built from here on.
   grpc::EnableDefaultHealthCheckService(true);
   if (options_.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
