@@ -96,13 +96,14 @@ int StreamChecker::LengthMax(const ClientAsk& ask) const {
 void StreamChecker::Whole(const Client& client) {
   if (!client.ending.has_value()) return Complain(client, "never ended");
   CheckReason(client);
-  CheckUsage(client);
+  CheckPromptness(client);
   const End end = client.ending->end;
   const bool never_began = end == End::kRefused || end == End::kOverloaded;
   if (never_began && (!client.ids.empty() || !client.text.empty())) {
     Complain(client, "was turned away and got tokens");
   }
   if (client.plan->refused_field.empty() && !never_began) CheckTokens(client);
+  CheckUsage(client);
 }
 
 void StreamChecker::CheckReason(const Client& client) {
@@ -142,6 +143,19 @@ void StreamChecker::CheckReason(const Client& client) {
   }
 }
 
+// Who has left or whose time is over is done with at the next event.
+void StreamChecker::CheckPromptness(const Client& client) {
+  const SimOptions& options = args_.options;
+  if (client.left.has_value() && client.ended > *client.left + options.client_delay_max) {
+    Complain(client, "went on after its client had left");
+  }
+  const std::optional<Micros> deadline = client.plan->ask.deadline;
+  if (deadline.has_value() && client.plan->refused_field.empty() &&
+      client.ended > client.asked + std::max<Micros>(*deadline, 0) + options.tick_every) {
+    Complain(client, "outlived its deadline");
+  }
+}
+
 void StreamChecker::CheckTokens(const Client& client) {
   const ClientAsk& ask = client.plan->ask;
   const Ending& ending = *client.ending;
@@ -161,7 +175,9 @@ void StreamChecker::CheckTokens(const Client& client) {
                                     .text = *args_.toy.text});
   const bool whole = ending.end == End::kStop || ending.end == End::kLength;
   if (expected.tokens != count) {
-    return Complain(client, absl::StrCat("goes on after token ", expected.tokens));
+    return Complain(client,
+                    absl::StrCat("goes on after token ", expected.tokens, ", which ends it: \"",
+                                 expected.stop, "\" in \"", expected.text, "\""));
   }
   if (whole && expected.end != ending.end) {
     return Complain(client, expected.end.has_value() ? "stopped for the wrong reason"

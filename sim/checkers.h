@@ -70,6 +70,7 @@ class StreamChecker {
 
  private:
   void CheckReason(const Client& client);
+  void CheckPromptness(const Client& client);
   void CheckTokens(const Client& client);
   void CheckDetails(const Client& client, const Oracle::Answer& answer);
   void CheckUsage(const Client& client);

@@ -43,6 +43,7 @@ struct SimOptions {
   Micros link_delay_max = 500;  // between coordinator and workers
   Micros wire_delay_max = 300;  // between workers
   Micros client_delay_max = 500;
+  Micros tick_every = 5'000;
   Micros time_max = 120'000'000;  // by then every request has ended
 };
 

@@ -17,6 +17,8 @@ class Tamper {
   // All effects of one event, before they are carried out.
   virtual void OfCoordinator(CoordinatorOutbox&) {}
   virtual void OfWorker(int /*node*/, WorkerOutbox&) {}
+  // A message of the coordinator as a worker is about to hear it.
+  virtual void OfArrival(int /*node*/, ToWorker&) {}
   // One frame of an exchange, before it arrives.
   virtual void OfFrame(std::span<std::byte> /*frame*/) {}
   // Before the coordinator hears of it; false: it never does.

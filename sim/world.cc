@@ -11,7 +11,6 @@
 namespace conclave::sim {
 namespace {
 
-constexpr Micros kTickEvery = 5'000;
 constexpr Micros kBeatEvery = 100'000;
 
 // Streams of the seed's dice.
@@ -45,7 +44,7 @@ World::World(const Args& args)
   for (const Fault& fault : fault_plans_) {
     schedule_.At(fault.at, [this, &fault] { Arm(fault); });
   }
-  schedule_.After(kTickEvery, [this] { Tick(); });
+  schedule_.After(args_.options.tick_every, [this] { Tick(); });
 }
 
 World::~World() = default;
@@ -98,7 +97,7 @@ void World::StartClients() {
 void World::Tick() {
   Tell(Ticked{schedule_.now()});
   if (++ticks_ % 8 == 0) CheckNow();
-  schedule_.After(kTickEvery, [this] { Tick(); });
+  schedule_.After(args_.options.tick_every, [this] { Tick(); });
 }
 
 void World::Beat(int number) {
@@ -148,6 +147,7 @@ void World::ToNode(LinkId id, const ToWorker& message) {
     absl::StatusOr<ToWorker> decoded = DecodeToWorker(bytes);
     if (!decoded.ok()) return complaints_.Add(std::string(decoded.status().message()));
     history_.Note(schedule_.now(), "to worker", link->node->number(), bytes);
+    if (args_.tamper != nullptr) args_.tamper->OfArrival(link->node->number(), *decoded);
     const bool prepare = std::holds_alternative<Prepare>(*decoded);
     link->node->Hear(*std::move(decoded));
     if (prepare && link->strike_in_prepare) Crash(link->node->number());
@@ -272,7 +272,7 @@ void World::Carry(const CoordinatorEffect& effect) {
 void World::Arm(const Fault& fault) {
   // Before the first epoch a cluster waits for all its workers, and so does a fault.
   if (!core_->ready() && faults_ == 0) {
-    schedule_.After(kTickEvery, [this, &fault] { Arm(fault); });
+    schedule_.After(args_.options.tick_every, [this, &fault] { Arm(fault); });
     return;
   }
   Link& link = *links_[static_cast<std::size_t>(fault.node)];
