@@ -74,7 +74,7 @@ class BenchCluster::Node {
   }
 
   absl::StatusOr<std::string> Open();  // the standby address
-  MachineReading Measure(std::int64_t budget_ms);
+  Lanes& lanes() { return *pool_; }
   std::uint64_t weights_bytes() const { return weights_bytes_; }
 
  private:
@@ -107,7 +107,6 @@ class BenchCluster::Node {
   std::unique_ptr<Shard> shard_;
   std::unique_ptr<ExchangeBackend> backend_;
   std::unique_ptr<WorkerCore> core_;
-  std::unique_ptr<MachineMeter> meter_;
   WorkerOutbox outbox_;
   std::uint64_t weights_bytes_ = 0;
   bool stopping_ = false;
@@ -182,17 +181,6 @@ std::optional<WorkerEvent> BenchCluster::Node::Carry(WorkerEffect& effect) {
                         backend_->Exchange(start->sends, *start->sink, kExchangeTimeout)};
   }
   return std::nullopt;
-}
-
-MachineReading BenchCluster::Node::Measure(std::int64_t budget_ms) {
-  if (meter_ == nullptr) meter_ = std::make_unique<MachineMeter>();
-  const std::int64_t share = budget_ms / 4;
-  MachineReading reading;
-  reading.read_gbps = meter_->ReadGbps(*pool_, share);
-  reading.int8_gops = meter_->Int8Gops(*pool_, share);
-  reading.bf16_gflops = meter_->Bf16Gflops(*pool_, share);
-  reading.fp32_gflops = meter_->Fp32Gflops(*pool_, share);
-  return reading;
 }
 
 absl::StatusOr<std::unique_ptr<BenchCluster>> BenchCluster::Start(
@@ -277,20 +265,27 @@ absl::StatusOr<std::vector<StepResult>> BenchCluster::Await() {
 }
 
 MachineReading BenchCluster::Measure(std::int64_t budget_ms) {
-  std::vector<std::future<MachineReading>> readings;
-  for (const auto& node : nodes_) {
-    readings.push_back(
-        node->Get<MachineReading>([&node, budget_ms] { return node->Measure(budget_ms); }));
+  if (meter_ == nullptr) meter_ = std::make_unique<MachineMeter>();
+  const auto read = [this, budget_ms](Lanes& lanes) {
+    const std::int64_t share = budget_ms / 4;
+    MachineReading reading;
+    reading.read_gbps = meter_->ReadGbps(lanes, share);
+    reading.int8_gops = meter_->Int8Gops(lanes, share);
+    reading.bf16_gflops = meter_->Bf16Gflops(lanes, share);
+    reading.fp32_gflops = meter_->Fp32Gflops(lanes, share);
+    return reading;
+  };
+  if (nodes_.size() == 1) {
+    Node& node = *nodes_.front();
+    return node.Get<MachineReading>([&] { return read(node.lanes()); }).get();
   }
-  MachineReading sum;
-  for (auto& future : readings) {
-    const MachineReading one = future.get();
-    sum.read_gbps += one.read_gbps;
-    sum.int8_gops += one.int8_gops;
-    sum.bf16_gflops += one.bf16_gflops;
-    sum.fp32_gflops += one.fp32_gflops;
+  if (team_ == nullptr) {
+    int threads = 0;
+    for (const auto& node : nodes_) threads += node->lanes().count();
+    team_ = std::make_unique<ThreadPool>(
+        ThreadPool::Options{.threads = threads, .first_cpu_pinned = std::nullopt});
   }
-  return sum;
+  return read(*team_);
 }
 
 std::uint64_t BenchCluster::weights_bytes() const {

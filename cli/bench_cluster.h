@@ -10,6 +10,7 @@
 #include "bench/machine/machine.h"
 #include "cli/bench_plan.h"
 #include "model/edge/checkpoint.h"
+#include "worker/edge/thread_pool.h"
 #include "worker/edge/worker_runner.h"
 
 namespace conclave {
@@ -32,7 +33,7 @@ class BenchCluster {
   void Submit(std::vector<WorkerPart> parts);
   absl::StatusOr<std::vector<StepResult>> Await();
 
-  // Readings by all workers' threads at the same time, added up.
+  // With one worker by its own threads; with several by a team of as many, while they sleep.
   MachineReading Measure(std::int64_t budget_ms);
 
   std::uint64_t weights_bytes() const;
@@ -51,6 +52,8 @@ class BenchCluster {
   bool bf16_ = false;
   std::uint64_t kv_bytes_ = 0;
   std::uint64_t next_step_ = 1;
+  std::unique_ptr<ThreadPool> team_;
+  std::unique_ptr<MachineMeter> meter_;
   std::vector<std::unique_ptr<Node>> nodes_;
 };
 

@@ -63,7 +63,13 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const std::string& target
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   auto channel = grpc::CreateCustomChannel(target, ChannelCredentialsFor(), arguments);
   const auto deadline = std::chrono::system_clock::now() + std::chrono::microseconds(timeout);
-  if (!channel->WaitForConnected(deadline)) {
+  // The first refusal is the answer: a person waits.
+  grpc_connectivity_state state = channel->GetState(/*try_to_connect=*/true);
+  while (state != GRPC_CHANNEL_READY && state != GRPC_CHANNEL_TRANSIENT_FAILURE &&
+         channel->WaitForStateChange(state, deadline)) {
+    state = channel->GetState(/*try_to_connect=*/true);
+  }
+  if (state != GRPC_CHANNEL_READY) {
     return absl::UnavailableError(
         absl::StrCat("cannot reach ", target, " (", flag,
                      "): start `conclave serve --model DIR` there, or name another address"));

@@ -23,13 +23,13 @@ absl::Status BadLine(std::size_t number) {
 
 bool ParseCsv(absl::string_view line, LoadItem& item) {
   const std::vector<absl::string_view> cells = absl::StrSplit(line, ',');
+  constexpr std::size_t kDateBytes = 10;  // 2023-11-16, then a blank
+  if (cells.size() != 3 || cells[0].size() <= kDateBytes) return false;
   absl::Time time;
   std::string error;
-  if (cells.size() != 3 ||
-      !absl::ParseTime("%Y-%m-%d%ET%H:%M:%E*S", std::string(cells[0]).replace(10, 1, "T"), &time,
-                       &error)) {
-    return false;
-  }
+  std::string stamp(cells[0]);
+  stamp[kDateBytes] = 'T';
+  if (!absl::ParseTime("%Y-%m-%d%ET%H:%M:%E*S", stamp, &time, &error)) return false;
   item.at = absl::ToUnixMicros(time);
   return absl::SimpleAtoi(cells[1], &item.prompt_tokens) &&
          absl::SimpleAtoi(cells[2], &item.generate_tokens);

@@ -31,6 +31,10 @@ int RunServe(int argc, const char* const* argv) {
   AddServeFlags(app, flags);
   if (const auto code = ParseFlags(app, argc, argv)) return *code;
 
+  if (flags.coordinator.model_dir.empty()) {
+    SayError(argv[0], "--model DIR is needed: the directory of a model");
+    return kExitUsage;
+  }
   WatchInterrupts();
   const LogFn log = MakeLog(flags.log);
   log(LogLevel::kInfo, absl::StrCat("configuration: ", EffectiveConfig(app)));
