@@ -28,12 +28,15 @@ StopScanner::Piece StopScanner::Push(std::string_view text) {
     piece.text = std::string(text);
     return piece;
   }
+  const std::size_t before = pending_.size();
   pending_ += text;
   std::size_t begin = 0;
   std::size_t end = std::string::npos;
   const std::string* found = nullptr;
   for (const std::string& stop : stops_) {
-    const std::size_t at = pending_.find(stop);
+    // What was complete before was too early.
+    const std::size_t first = before >= stop.size() ? before + 1 - stop.size() : 0;
+    const std::size_t at = pending_.find(stop, first);
     if (at == std::string::npos) continue;
     if (found == nullptr || std::pair(at + stop.size(), at) < std::pair(end, begin)) {
       found = &stop;
@@ -47,10 +50,20 @@ StopScanner::Piece StopScanner::Push(std::string_view text) {
     pending_.clear();
     return piece;
   }
-  const std::size_t final_bytes = pending_.size() - HeldBack();
-  piece.text = pending_.substr(0, final_bytes);
-  pending_.erase(0, final_bytes);
+  piece.text = TakeFinal();
   return piece;
+}
+
+std::string StopScanner::PushTooEarly(std::string_view text) {
+  pending_ += text;
+  return TakeFinal();
+}
+
+std::string StopScanner::TakeFinal() {
+  const std::size_t final_bytes = pending_.size() - HeldBack();
+  std::string text = pending_.substr(0, final_bytes);
+  pending_.erase(0, final_bytes);
+  return text;
 }
 
 std::string StopScanner::Flush() { return std::exchange(pending_, {}); }

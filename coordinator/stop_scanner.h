@@ -20,10 +20,14 @@ class StopScanner {
     std::optional<std::string> stop;  // found; nothing more may be pushed
   };
   Piece Push(std::string_view text);
-  // The end, or a moment at which no stop string counts yet: what was held back.
+  // Text in which no stop string counts that is complete there; one that only begins in it may be
+  // completed later.
+  std::string PushTooEarly(std::string_view text);
+  // The end: what was held back.
   std::string Flush();
 
  private:
+  std::string TakeFinal();
   std::size_t HeldBack() const;  // bytes at the end of pending_ that begin some stop string
 
   std::vector<std::string> stops_;

@@ -52,7 +52,7 @@ std::optional<Ending> AddText(Request& request, TokenId token, StreamPart& part)
   if (request.decoder == nullptr) return std::nullopt;
   const std::string text = request.decoder->Push(token);
   if (request.usage.completion_tokens < request.sampling.min_tokens) {
-    part.text += text;  // too early to stop, whatever it says
+    part.text += request.scanner.PushTooEarly(text);
     return std::nullopt;
   }
   StopScanner::Piece piece = request.scanner.Push(text);

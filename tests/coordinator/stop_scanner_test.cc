@@ -40,6 +40,17 @@ TEST(StopScanner, TheFirstCompleteOneCountsAndTheLongestOfThose) {
   EXPECT_EQ(piece.text, "x");
 }
 
+TEST(StopScanner, WhatIsCompleteTooEarlyDoesNotCount) {
+  StopScanner scanner({"STOP", "abc", "b"}, false);
+  EXPECT_EQ(scanner.PushTooEarly("STOPxST"), "STOPx");
+  EXPECT_EQ(scanner.Push("OPrest").stop, "STOP") << "it began too early, which is no matter";
+  StopScanner within({"abc", "b"}, false);
+  EXPECT_EQ(within.PushTooEarly("xab"), "x");
+  const StopScanner::Piece piece = within.Push("d");
+  EXPECT_EQ(piece.text, "abd");
+  EXPECT_EQ(piece.stop, std::nullopt) << "the b was complete before";
+}
+
 // Whatever the cuts, the same text and the same stop; nothing that is final is held back.
 TEST(StopScanner, CutsDoNotMatter) {
   Rng rng(11);
