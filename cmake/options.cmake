@@ -6,7 +6,8 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")  # no NDEBUG: CHECK and assert stay on in
 set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g")
 
 set(CONCLAVE_WARNINGS -Wall -Wextra -Wshadow -Wconversion -Wswitch-enum -Werror
-    -Wno-missing-field-initializers)  # designated initialisers name what matters
+    -Wno-missing-field-initializers  # designated initialisers name what matters
+    -Wno-maybe-uninitialized)        # g++ 12 says it of every std::variant that is moved
 
 set(CONCLAVE_SANITIZE "" CACHE STRING "address,undefined or thread; empty for none")
 if(CONCLAVE_SANITIZE)
