@@ -79,7 +79,9 @@ class WorkerCore::Impl {
   void On(const ExpertsLoaded& loaded, WorkerOutbox& outbox);
   void On(const ExchangeOpened& opened, WorkerOutbox& outbox);
   void On(const ExchangeDone& done, WorkerOutbox& outbox);
-  void On(const LeaveWanted&, WorkerOutbox& outbox) { outbox.push_back(Tell{LeaveAsked{}}); }
+  void On(const LeaveWanted&, WorkerOutbox& outbox) {
+    outbox.emplace_back(std::in_place_type<Tell>, LeaveAsked{});
+  }
 
   std::uint64_t progress() const { return progress_.load(std::memory_order_relaxed); }
   bool busy() const { return busy_.load(std::memory_order_relaxed); }
@@ -103,7 +105,8 @@ class WorkerCore::Impl {
   void OnTold(const Goodbye& goodbye, WorkerOutbox& outbox);
 
   void DropSteps();
-  void Refuse(const absl::Status& why, WorkerOutbox& outbox);
+  void Refuse(const absl::Status& why, WorkerOutbox& outbox,
+              const std::string& standby_address = {});
   void RunSteps(WorkerOutbox& outbox);
   bool BeginNext(WorkerOutbox& outbox);
   void Break(const absl::Status& why, WorkerOutbox& outbox);
@@ -194,14 +197,14 @@ void WorkerCore::Impl::OnTold(const Prepare& prepare, WorkerOutbox& outbox) {
   outbox.push_back(LoadExperts{prepare.epoch, prepare.placement, view_.self});
 }
 
-void WorkerCore::Impl::Refuse(const absl::Status& why, WorkerOutbox& outbox) {
+void WorkerCore::Impl::Refuse(const absl::Status& why, WorkerOutbox& outbox,
+                              const std::string& standby_address) {
   stage_ = Stage::kOut;
-  outbox.push_back(Tell{Ready{.epoch = epoch(),
-                              .ok = false,
-                              .error = std::string(why.message()),
-                              .last_step_done = last_step_done_,
-                              .standby_address = {},
-                              .expert_bytes = shard_.expert_bytes()}});
+  Ready ready{.epoch = epoch(), .ok = false, .error = std::string(why.message())};
+  ready.last_step_done = last_step_done_;
+  ready.standby_address = standby_address;
+  ready.expert_bytes = shard_.expert_bytes();
+  outbox.emplace_back(Tell{std::move(ready)});
 }
 
 void WorkerCore::Impl::On(const ExpertsLoaded& loaded, WorkerOutbox& outbox) {
@@ -221,7 +224,8 @@ void WorkerCore::Impl::On(const ExpertsLoaded& loaded, WorkerOutbox& outbox) {
 
 void WorkerCore::Impl::On(const ExchangeOpened& opened, WorkerOutbox& outbox) {
   if (opened.epoch != epoch() || stage_ != Stage::kOpening) return;
-  if (!opened.status.ok()) return Refuse(opened.status, outbox);
+  // The address of the epoch that failed is used up: the next try needs the new one.
+  if (!opened.status.ok()) return Refuse(opened.status, outbox, opened.standby_address);
   stage_ = Stage::kReady;
   outbox.push_back(Tell{Ready{.epoch = epoch(),
                               .ok = true,

@@ -72,7 +72,7 @@ struct ExpertsLoaded {
 struct ExchangeOpened {
   Epoch epoch;
   absl::Status status;
-  std::string standby_address;  // the next one
+  std::string standby_address;  // the next one; also when this one did not open
 };
 struct ExchangeDone {
   Epoch epoch;

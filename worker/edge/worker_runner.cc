@@ -366,13 +366,12 @@ WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(LoadExperts& effect) {
 WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(OpenExchange& effect) {
   ExchangeBackend& backend = *incarnation_->backend;
   ExchangeOpened opened{effect.view.epoch, backend.Open(effect.view, options_.open_timeout), {}};
-  if (opened.status.ok()) {
-    absl::StatusOr<std::string> standby = backend.StandbyAddress();
-    if (standby.ok()) {
-      opened.standby_address = *std::move(standby);
-    } else {
-      opened.status = standby.status();
-    }
+  // An epoch that did not open has used its address up, too.
+  absl::StatusOr<std::string> standby = backend.StandbyAddress();
+  if (standby.ok()) {
+    opened.standby_address = *std::move(standby);
+  } else if (opened.status.ok()) {
+    opened.status = standby.status();
   }
   return opened;
 }
