@@ -14,6 +14,7 @@ struct NodeShape {
   int rows_max = 64;
   Micros compute_max = 300;  // a phase's share of virtual time, at most
   Micros load_max = 20'000;
+  Micros joins_at = 0;
 };
 
 struct WorkloadOptions {

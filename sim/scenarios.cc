@@ -109,7 +109,24 @@ SimOptions Crash(Dice& dice) {
     options.nodes.push_back({.role = Role::kExpert, .kv_blocks = 0, .rows_max = 0});
     ++options.coordinator.workers_wanted;
   }
+  if (dice.Percent(25)) {
+    for (NodeShape& node : options.nodes) node.kv_blocks = node.role == Role::kWorker ? 5 : 0;
+  }
   options.faults.crashes = dice.Int(1, static_cast<int>(options.nodes.size()) - 1);
+  options.workload.output_max = 40;
+  return options;
+}
+
+// The cluster begins with fewer workers than come.
+SimOptions Join(Dice& dice) {
+  SimOptions options = Ordinary(dice, 2);
+  const int more = dice.Int(1, 3);
+  for (int i = 0; i < more; ++i) {
+    NodeShape shape = options.nodes.front();
+    if (dice.Percent(25)) shape = {.role = Role::kExpert, .kv_blocks = 0, .rows_max = 0};
+    shape.joins_at = dice.Between(5'000, options.workload.arrivals_within * 3 / 2);
+    options.nodes.push_back(shape);
+  }
   options.workload.output_max = 40;
   return options;
 }
@@ -123,6 +140,7 @@ constexpr Scenario kScenarios[] = {
     {"prefix", "long prompts that begin alike", Prefix},
     {"burst", "more requests at once than the queue takes", Burst},
     {"leave", "clients that hang up, abort, or have a deadline", Leave},
+    {"join", "workers that come while others serve", Join},
     {"crash", "workers that vanish at any moment", Crash},
 };
 

@@ -76,7 +76,9 @@ void World::StartNodes() {
     Link& link = *links_.back();
     link.id = LinkId{static_cast<std::uint64_t>(number) + 1};
     link.node = std::make_unique<Node>(NodeArgs(number));
-    const Micros when = Delay(2'000);
+    const Micros when =
+        args_.options.nodes[static_cast<std::size_t>(number)].joins_at + Delay(2'000);
+    last_join_ = std::max(last_join_, when);
     link.to_coordinator = when;
     schedule_.At(when, [this, id = link.id] { Tell(WorkerArrived{schedule_.now(), id}); });
     FromNode(number, link.node->SayHello(), when);
@@ -319,7 +321,7 @@ Report World::Run() {
         }
       }
     }
-    if (streams_open_ > 0 || asks_left_ > 0) continue;
+    if (streams_open_ > 0 || asks_left_ > 0 || schedule_.now() < last_join_) continue;
     // What is on its way still arrives.
     if (rest_until == 0) rest_until = schedule_.now() + 60'000;
     if (schedule_.now() >= rest_until && Settled()) break;

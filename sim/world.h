@@ -113,6 +113,7 @@ class World {
   std::uint64_t faults_ = 0;
   std::uint64_t ticks_ = 0;
   std::size_t asks_left_ = 0;
+  Micros last_join_ = 0;
   std::size_t streams_open_ = 0;
   std::uint64_t next_request_ = 1;
 };
