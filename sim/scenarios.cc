@@ -131,6 +131,14 @@ SimOptions Join(Dice& dice) {
   return options;
 }
 
+// Workers come and vanish.
+SimOptions Churn(Dice& dice) {
+  SimOptions options = Join(dice);
+  options.coordinator.workers_wanted = 1;
+  options.faults.crashes = dice.Int(1, static_cast<int>(options.nodes.size()) - 1);
+  return options;
+}
+
 constexpr Scenario kScenarios[] = {
     {"calm", "one worker, clients with patience", Calm},
     {"mixed", "up to four workers, a little of everything", Mixed},
@@ -141,6 +149,7 @@ constexpr Scenario kScenarios[] = {
     {"burst", "more requests at once than the queue takes", Burst},
     {"leave", "clients that hang up, abort, or have a deadline", Leave},
     {"join", "workers that come while others serve", Join},
+    {"churn", "workers that come and vanish", Churn},
     {"crash", "workers that vanish at any moment", Crash},
 };
 
