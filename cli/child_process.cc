@@ -131,9 +131,10 @@ bool ChildProcess::Alive() {
 }
 
 std::string ChildProcess::Epitaph() {
-  std::string how = WIFSIGNALED(wait_status_)
-                        ? absl::StrCat("was ended by signal ", WTERMSIG(wait_status_))
-                        : absl::StrCat("exited with code ", WEXITSTATUS(wait_status_));
+  if (WIFSIGNALED(wait_status_)) {
+    return absl::StrCat("was ended by signal ", WTERMSIG(wait_status_));
+  }
+  const std::string how = absl::StrCat("exited with code ", WEXITSTATUS(wait_status_));
   std::lock_guard lock(mutex_);
   return last_line_.empty() ? how : absl::StrCat(how, ": ", last_line_);
 }

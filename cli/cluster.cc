@@ -53,11 +53,17 @@ absl::StatusOr<std::uint64_t> KvBytesEach(const ServeFlags& flags) {
       .bytes;
 }
 
-// Whether a worker's line of log, in either format, is news and nothing worse.
-bool IsInfo(std::string_view line) {
-  constexpr std::size_t kLevelAt = 13;  // after "HH:MM:SS.mmm "
-  if (line.find("\"level\":\"info\"") != std::string_view::npos) return true;
-  return line.size() > kLevelAt && line[kLevelAt] == 'I' && line[kLevelAt - 1] == ' ';
+// Whether a worker's line of log, in either format, is to be shown at `level`. What is no line of
+// log is a worker's last word; it is in its epitaph, too.
+bool IsShown(std::string_view line, const std::string& level) {
+  if (level == "info") return true;
+  constexpr std::size_t kLetterAt = 13;  // after "HH:MM:SS.mmm "
+  const auto is = [line](char letter, std::string_view word) {
+    const bool text = line.size() > kLetterAt && line[kLetterAt] == letter && line[2] == ':';
+    return text || line.find(word) != std::string_view::npos;
+  };
+  if (is('E', "\"level\":\"error\"")) return true;
+  return level == "warning" && !is('I', "\"level\":\"info\"");
 }
 
 }  // namespace
@@ -144,12 +150,11 @@ absl::StatusOr<LocalCluster::Child> LocalCluster::StartWorkerProcess(int index,
     arguments.push_back(absl::StrCat("--ucx-transports=", compute.ucx_transports));
   }
   const bool json = flags_.log.format == "json";
-  const bool all = flags_.log.level == "info";
   auto process = ChildProcess::Start(arguments, [=, this](std::string_view line) {
     const std::string text =
         json ? std::string(line) : absl::StrCat("[", name, "] ", std::string(line));
     Hear(text);
-    if (!quiet_ && (all || !IsInfo(line))) std::fprintf(stderr, "%s\n", text.c_str());
+    if (!quiet_ && IsShown(line, flags_.log.level)) std::fprintf(stderr, "%s\n", text.c_str());
   });
   if (!process.ok()) return process.status();
   return Child{name, *std::move(process), false};
