@@ -170,6 +170,17 @@ class MinTokensLost final : public PlanBug {
   }
 };
 
+// Who could not open an epoch keeps its next address to itself.
+class AddressKept final : public Tamper {
+  void OfWorker(int, WorkerOutbox& outbox) override {
+    for (WorkerEffect& effect : outbox) {
+      auto* tell = std::get_if<Tell>(&effect);
+      auto* ready = tell == nullptr ? nullptr : std::get_if<Ready>(&tell->message);
+      if (ready != nullptr && !ready->ok) ready->standby_address.clear();
+    }
+  }
+};
+
 template <typename Bug>
 PlantedBug Plant(std::string name, std::string scenario, int seeds) {
   return {std::move(name), std::move(scenario), seeds,
@@ -193,6 +204,7 @@ std::vector<PlantedBug> WorkerBugs() {
       Plant<EmittedTakenForPrompt>("a recompute takes emitted tokens for prompt", "preempt", 300));
   bugs.push_back(Plant<TokenOfRecomputeWrong>("a recompute mixes tokens up", "preempt", 60));
   bugs.push_back(Plant<MinTokensLost>("min_tokens is forgotten", "calm", 60));
+  bugs.push_back(Plant<AddressKept>("a failed epoch uses an address up", "crash", 600));
   return bugs;
 }
 
