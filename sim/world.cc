@@ -159,7 +159,10 @@ void World::ToNode(LinkId id, const ToWorker& message) {
 void World::DropNode(LinkId id, const std::string& reason) {
   Link* link = Find(id);
   if (link == nullptr) return complaints_.Add("a link is dropped that never was");
-  Unhealthy(absl::StrCat("slot of link ", id.value, " is dropped: ", reason));
+  // Whoever lives answers in time here: nobody may be dropped for another's death.
+  const std::string what = absl::StrCat("link ", id.value, " is dropped: ", reason);
+  if (link->node->alive()) complaints_.Add(what);
+  history_.Trace(schedule_.now(), what);
   link->to_worker = std::max(link->to_worker, schedule_.now() + 1);
   schedule_.At(link->to_worker, [link] { link->node->Kill(); });
 }
