@@ -1,5 +1,24 @@
 // The same bits whatever the coordinator does with a request: batches, chunks, prefix cache,
 // preemption, plans ahead.
+//
+// Tried: each of these was built in on purpose, one at a time, and the golden made with it, too.
+//   combine sums in the order in which answers lie in memory (so: by owner)
+//       caught by every test with two or more workers, here and in workers_test
+//   linear splits its sum over K when there is one row
+//       by all tests here and in workers_test but those on reference kernels only
+//   linear splits its sum over K when there are several lanes
+//       by Workers.OfTwoThreads alone
+//   attention uses K and V before they are rounded to what the cache keeps (reference kernels, a
+//   float32 cache whose rows are rounded after the step that wrote them)
+//       by every test on reference kernels: batches, chunks, prefix cache, preemption, workers
+//   sampler seeded by the sequence's number (so: by arrival)
+//       by every test but Golden.StreamsSaySomething
+//   penalties after a preemption take what was emitted for prompt
+//       by Preemption alone
+//   router breaks ties towards the higher expert in every other row
+//       by ReferenceKernels, OfTwoThreads, batches, chunks of 7, prefix cache and preemption, on
+//       reference kernels: one tie is among the golden's rows there, none with fast kernels; that
+//       rule's own test is the kernels' conformance
 #include <gtest/gtest.h>
 
 #include <algorithm>
