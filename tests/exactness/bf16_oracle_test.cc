@@ -1,5 +1,8 @@
 // The fast kernels with a bf16 cache against independent references, within bounds counted from
 // the roundings on the way (bounds.cc).
+//
+// Tried, with avx512: the eighth expert left out of the sum (caught by all models that have
+// experts), q's norm weights used for k (by all), K cut to 2 bits behind the point (by all).
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -36,7 +39,9 @@ TEST_P(Bf16OracleTest, FastKernelsAgree) {
   RecordProperty("worst_over_bound", std::to_string(tally.worst));
   EXPECT_GT(tally.logprobs, 100);
   EXPECT_LT(tally.widest, 0.6);
-  EXPECT_GT(tally.worst, 0.05);  // not wide of the mark either
+  if (kernels->activation == DType::kBf16) {
+    EXPECT_GT(tally.worst, 0.05);  // and not be wide of the mark
+  }
   EXPECT_LT(tally.rows_rerouted, tokens / 4);
 }
 
