@@ -2,11 +2,11 @@
 // preemption, plans ahead.
 //
 // Tried: each of these was built in on purpose, one at a time, and the golden made with it, too.
-//   combine sums in the order in which answers lie in memory (so: by owner)
-//       caught by every test with two or more workers, here and in workers_test
-//   linear splits its sum over K when there is one row
+//   avx512 combine sums in the order in which answers lie in memory (so: by owner)
+//       caught by every test on fast kernels with two or more workers, here and in workers_test
+//   avx512 linear splits its sum over K when there is one row
 //       by all tests here and in workers_test but those on reference kernels only
-//   linear splits its sum over K when there are several lanes
+//   avx512 linear splits its sum over K when there are several lanes
 //       by Workers.OfTwoThreads alone
 //   attention uses K and V before they are rounded to what the cache keeps (reference kernels, a
 //   float32 cache whose rows are rounded after the step that wrote them)
