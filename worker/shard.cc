@@ -49,6 +49,11 @@ absl::StatusOr<std::byte*> Shard::TakeShared(std::size_t bytes) {
   return shared_blocks_.back().data();
 }
 
+// Packed weights are copies: the file's pages need not count as this process's memory any longer.
+void Shard::LetGo(const TensorView& view) const {
+  args_.tensors.Release({view.data, view.bytes()});
+}
+
 // Matrices of these roles stacked along n: q, k and v become one product.
 absl::StatusOr<PackedMatrix> Shard::PackRoles(std::span<const TensorRole> roles, int layer) {
   std::array<TensorView, 3> views;
@@ -63,6 +68,7 @@ absl::StatusOr<PackedMatrix> Shard::PackRoles(std::span<const TensorRole> roles,
   args_.lanes.Run([&](const Lane& lane) {
     args_.kernels.pack({.sources = {views.data(), roles.size()}, .out = out}, lane);
   });
+  for (std::size_t i = 0; i < roles.size(); ++i) LetGo(views[i]);
   return packed;
 }
 
@@ -74,6 +80,7 @@ absl::StatusOr<PackedFfn> Shard::PackDense(int layer) {
   ASSIGN_OR_RETURN(pack.out,
                    TakeShared(args_.kernels.packed_ffn_bytes(pack.gate.cols, pack.gate.rows)));
   args_.kernels.pack_ffn(pack);
+  for (const TensorView& packed : {pack.gate, pack.up, pack.down}) LetGo(packed);
   return PackedFfn{pack.out};
 }
 

@@ -76,6 +76,7 @@ class Shard {
   absl::StatusOr<PackedMatrix> PackRoles(std::span<const TensorRole> roles, int layer);
   absl::StatusOr<PackedFfn> PackDense(int layer);
   absl::StatusOr<TensorView> Find(TensorRole role, int layer, int expert = -1) const;
+  void LetGo(const TensorView& view) const;
   absl::StatusOr<std::vector<float>> Vector(TensorRole role, int layer) const;
   absl::StatusOr<std::byte*> TakeShared(std::size_t bytes);
   const MemoryBlock& BlockOf(int moe_layer, int expert) const;

@@ -62,9 +62,11 @@ absl::Status Shard::LoadMissingExperts(const Placement& placement, Slot slot) {
   std::atomic<std::uint64_t> done{0};
   args_.lanes.Run([&](const Lane& lane) {
     for (auto i = lane.Take(); i < static_cast<std::int64_t>(missing.size()); i = lane.Take()) {
-      args_.kernels.pack_ffn(missing[static_cast<std::size_t>(i)].pack);
-      const std::uint64_t packed = done.fetch_add(each, std::memory_order_relaxed) + each;
-      if (lane.index == 0 && args_.progress) args_.progress(packed, each * missing.size());
+      const PackFfnArgs& pack = missing[static_cast<std::size_t>(i)].pack;
+      args_.kernels.pack_ffn(pack);
+      for (const TensorView& packed : {pack.gate, pack.up, pack.down}) LetGo(packed);
+      const std::uint64_t bytes = done.fetch_add(each, std::memory_order_relaxed) + each;
+      if (lane.index == 0 && args_.progress) args_.progress(bytes, each * missing.size());
     }
   });
   for (std::size_t i = 0; i < missing.size(); ++i) {

@@ -64,7 +64,7 @@ Rig::Rig(RigOptions options) {
     workers_.push_back(*std::move(runner));
   }
   if (!workers_.empty()) {
-    CONCLAVE_CHECK(log_.Await("ready to serve"), "%s", log_.all().c_str());
+    CONCLAVE_CHECK(log_.Await("\nready to serve"), "%s", log_.all().c_str());
   }
   client_ = v1::InferenceService::NewStub(
       options.sockets ? ChannelTo(absl::StrCat("127.0.0.1:", server_->port()))
