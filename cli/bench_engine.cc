@@ -37,7 +37,7 @@ void AddFlags(CLI::App& app, EngineFlags& flags) {
   const auto count = [&app](const char* flag, int& into, int least, int most, const char* help) {
     app.add_option(flag, into, help)->check(CLI::Range(least, most))->capture_default_str();
   };
-  app.add_flag("--json", "what a bench prints anyway: one JSON object");
+  app.add_flag("--json")->description("what a bench prints anyway: one JSON object");
   app.add_option("--model", flags.model, "model directory")->required()->type_name("DIR");
   count("--prompt", shape.prompt, 1, kContextMax, "tokens of each prompt");
   count("--generate", shape.generate, 1, kContextMax, "decode steps");

@@ -37,7 +37,7 @@ int RunBenchExchange(int argc, const char* const* argv) {
   ExchangeBenchAsk ask;
   ask.backend = ExchangeBackendsHere().back();
   std::vector<std::string> sizes = {"64", "4KiB", "64KiB", "1MiB"};
-  app.add_flag("--json", "what a bench prints anyway: one JSON object");
+  app.add_flag("--json")->description("what a bench prints anyway: one JSON object");
   AddChoice(app, "--exchange", ask.backend, ExchangeBackendsHere(), "back-end");
   app.add_option("--ucx-transports", ask.transports, "such as tcp; default: UCX's choice")
       ->type_name("LIST");

@@ -36,7 +36,7 @@ struct BenchFlags {
 };
 
 void AddFlags(CLI::App& app, BenchFlags& flags) {
-  app.add_flag("--json", "what a bench prints anyway: one JSON object");
+  app.add_flag("--json")->description("what a bench prints anyway: one JSON object");
   AddTargetFlags(app, flags.target);
   app.add_option("--trace", flags.trace,
                  "when and how long, from a file: Azure's CSV or Mooncake's JSON lines")
