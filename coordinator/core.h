@@ -169,6 +169,7 @@ struct WorkerStatus {
   std::string state;  // "joining", "active", "draining", "suspect"
   std::string address;
   std::string kernels;
+  std::string kv_dtype;
   std::string exchange;
   int experts = 0;  // (MoE layer, expert) pairs it owns
   std::uint64_t expert_bytes = 0;

@@ -21,6 +21,7 @@ WorkerStatus WorkerStatusOf(const CoordinatorState& state, const WorkerLink& lin
                       .state = StateOf(state, link, now),
                       .address = link.hello.address,
                       .kernels = link.hello.kernels,
+                      .kv_dtype = link.hello.kv_dtype,
                       .exchange = link.hello.exchange};
   status.expert_bytes = link.expert_bytes;
   status.rss_bytes = link.heartbeat.rss_bytes;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "coordinator/edge/translate.h"
 #include "grpcpp/support/byte_buffer.h"
@@ -9,6 +10,9 @@
 namespace conclave {
 
 std::optional<FieldError> Parse(const grpc::ByteBuffer& bytes, google::protobuf::Message& message);
+// The request_id of a GenerateRequest without reading the rest; empty when there is none, or none
+// that would be accepted. Cheap enough for a reactor.
+std::string PeekRequestId(const grpc::ByteBuffer& bytes);
 grpc::ByteBuffer ToBytes(const google::protobuf::Message& message);
 
 }  // namespace conclave

@@ -33,14 +33,34 @@ GenerateReactor* GenerateReactor::Start(Serving& serving, grpc::CallbackServerCo
   reactor->self_ = std::move(reactor);
   if (serving.draining) {
     raw->Refuse(Unavailable("this server is shutting down"));
-  } else if (!serving.pool->Offer(request.Length(),
-                                  [raw, &request] { raw->TranslateAndAsk(request); })) {
+    return raw;
+  }
+  raw->expected_id_ = PeekRequestId(request);
+  if (!raw->expected_id_.empty()) serving.switchboard->Expect(raw->expected_id_, raw->self_);
+  if (!serving.pool->Offer(request.Length(), [raw, &request] { raw->Work(request); })) {
     raw->Refuse(Overloaded("too many requests are being tokenized"));
   }
   return raw;
 }
 
+void GenerateReactor::Work(const grpc::ByteBuffer& request) {
+  const std::shared_ptr<GenerateReactor> keep = self_;  // the call may be over before we are
+  TranslateAndAsk(request);
+  serving_.switchboard->Forget(expected_id_, *this);
+  // An Abort from before may have reached the strand before the ask; one from now on cannot.
+  std::unique_lock lock(mutex_);
+  const bool unheard = aborted_ && stage_ == Stage::kAsked && !ended_;
+  lock.unlock();
+  if (unheard) TellLeft();
+}
+
+void GenerateReactor::Abort() {
+  std::lock_guard lock(mutex_);
+  aborted_ = true;
+}
+
 void GenerateReactor::Refuse(const grpc::Status& status) {
+  serving_.switchboard->Forget(expected_id_, *this);  // first: whose call is over is not found
   {
     std::lock_guard lock(mutex_);
     if (stage_ == Stage::kFinished) return;
@@ -61,6 +81,18 @@ void GenerateReactor::TranslateAndAsk(const grpc::ByteBuffer& request) {
   ClientAsk ask;
   std::optional<FieldError> bad = Parse(request, message);
   if (!bad) bad = Translate(message, serving_.text, ask);
+  id_ = ask.id;
+  prompt_ = message.prompt_case();
+  {
+    std::unique_lock lock(mutex_);
+    if (aborted_) {
+      lock.unlock();
+      serving_.switchboard->Forget(expected_id_, *this);
+      StreamPart last;
+      last.ending.emplace().end = End::kCancelled;
+      return Deliver(std::move(last));
+    }
+  }
   if (bad) return Refuse(StatusOf(*bad));
   ask.fallback_seed = serving_.dice.Roll();
   if (ask.id.empty()) ask.id = absl::StrCat("r-", absl::Hex(serving_.dice.Roll()));
@@ -108,6 +140,7 @@ void GenerateReactor::Pump(std::unique_lock<std::mutex> lock) {
   if (pending_.empty()) return;
   StreamPart part = pending_.Take();
   const bool last = part.ending.has_value();
+  if (last) part.ending->field = ClientField(std::move(part.ending->field), prompt_);
   const grpc::Status status = last ? StatusOf(*part.ending) : grpc::Status::OK;
   const bool empty = part.ids.empty() && part.text.empty() && part.prompt_logprobs.empty();
   if (last && !status.ok() && empty) {

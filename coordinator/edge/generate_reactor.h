@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 
+#include "conclave/v1/inference.pb.h"
 #include "coordinator/edge/part_queue.h"
 #include "coordinator/edge/serving.h"
 #include "grpcpp/server_context.h"
@@ -23,6 +24,7 @@ class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                                 const grpc::ByteBuffer& request);
 
   void Deliver(StreamPart part) override;  // on the strand
+  void Abort() override;
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
   void OnDone() override;
@@ -31,7 +33,8 @@ class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   enum class Stage : std::uint8_t { kTranslating, kAsked, kFinished };
 
   GenerateReactor(Serving& serving, grpc::CallbackServerContext& context);
-  void TranslateAndAsk(const grpc::ByteBuffer& request);  // on the pool
+  void Work(const grpc::ByteBuffer& request);  // on the pool
+  void TranslateAndAsk(const grpc::ByteBuffer& request);
   void Refuse(const grpc::Status& status);
   void Pump(std::unique_lock<std::mutex> lock);
   void TellLeft();
@@ -39,7 +42,9 @@ class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   Serving& serving_;
   grpc::CallbackServerContext& context_;
   std::shared_ptr<GenerateReactor> self_;
-  std::string id_;             // set before the ask is posted
+  std::string expected_id_;  // by which Abort finds it before its ask is posted; may be empty
+  std::string id_;           // this and the next: set before the ask is posted
+  v1::GenerateRequest::PromptCase prompt_ = v1::GenerateRequest::PROMPT_NOT_SET;
   grpc::ByteBuffer outgoing_;  // of the write in flight
 
   std::mutex mutex_;  // the members below; never held while gRPC or the strand is called
@@ -47,8 +52,9 @@ class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   RequestId request_{0};
   PartQueue pending_;
   bool writing_ = false;
-  bool gone_ = false;   // nobody reads any more
-  bool ended_ = false;  // the part with the ending has been delivered
+  bool gone_ = false;     // nobody reads any more
+  bool ended_ = false;    // the part with the ending has been delivered
+  bool aborted_ = false;  // while it was expected
 };
 
 }  // namespace conclave

@@ -91,7 +91,7 @@ grpc::ServerUnaryReactor* InferenceService::Abort(grpc::CallbackServerContext* c
   if (!bad && asked.request_id().empty()) bad = FieldError{"request_id", "must not be empty"};
   if (bad) return Done(context, StatusOf(*bad));
   v1::AbortResponse answer;
-  answer.set_found(serving_.switchboard->HasRequest(asked.request_id()));
+  answer.set_found(serving_.switchboard->Abort(asked.request_id()));
   serving_.strand->Post(AbortAsked{.now = 0, .id = asked.request_id()});
   *response = ToBytes(answer);
   return Done(context, grpc::Status::OK);
@@ -127,6 +127,7 @@ grpc::ServerUnaryReactor* InferenceService::GetServerInfo(grpc::CallbackServerCo
     response->set_ready(status.ready);
     if (!status.workers.empty()) {
       response->set_kernels(status.workers.front().kernels);
+      response->set_kv_dtype(status.workers.front().kv_dtype);  // every worker's: they must agree
       response->set_exchange(status.workers.front().exchange);
     }
     response->set_uptime_seconds(static_cast<double>(now - serving_.started_at) / 1e6);

@@ -35,7 +35,7 @@ struct Serving {
   const Text* text = nullptr;  // null: token ids only
   ModelConfig config;
   ModelFacts facts;
-  std::string version, commit, kv_dtype;
+  std::string version, commit;
   Micros started_at = 0;
 
   Switchboard* switchboard = nullptr;

@@ -26,9 +26,32 @@ LinkId Switchboard::AddWorker(std::shared_ptr<WorkerStream> stream) {
   return link;
 }
 
-bool Switchboard::HasRequest(const std::string& id) const {
+void Switchboard::Expect(std::string id, std::shared_ptr<ClientStream> stream) {
   std::lock_guard lock(mutex_);
-  return ids_.contains(id);
+  expected_.emplace(std::move(id), std::move(stream));
+}
+
+void Switchboard::Forget(const std::string& id, const ClientStream& stream) {
+  std::shared_ptr<ClientStream> last;  // outlives the lock: it may be the last reference
+  std::lock_guard lock(mutex_);
+  auto [at, end] = expected_.equal_range(id);
+  while (at != end && at->second.get() != &stream) ++at;
+  if (at == end) return;
+  last = std::move(at->second);
+  expected_.erase(at);
+}
+
+bool Switchboard::Abort(const std::string& id) {
+  std::vector<std::shared_ptr<ClientStream>> streams;
+  bool known = false;
+  {
+    std::lock_guard lock(mutex_);
+    known = ids_.contains(id);
+    const auto [begin, end] = expected_.equal_range(id);
+    for (auto at = begin; at != end; ++at) streams.push_back(at->second);
+  }
+  for (const auto& stream : streams) stream->Abort();
+  return known || !streams.empty();
 }
 
 std::size_t Switchboard::clients() const {

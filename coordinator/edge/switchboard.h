@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -20,10 +21,12 @@
 namespace conclave {
 
 // A client's stream. Deliver is called in order, up to and including one part with an ending.
+// Abort may come while the stream is expected: what it asks for is not wanted any more.
 class ClientStream {
  public:
   virtual ~ClientStream() = default;
   virtual void Deliver(StreamPart part) = 0;
+  virtual void Abort() = 0;
 };
 
 // A worker's control stream.
@@ -40,10 +43,16 @@ class Switchboard final : public EffectCarrier {
   // `on_ready` hears about every change of the core's readiness, on the strand.
   Switchboard(Metrics& metrics, LogFn log, std::function<void(bool)> on_ready);
 
+  // Between Expect and Forget the stream's ask is on its way to the strand, and Abort finds it.
+  // Forget comes after the ask was posted, or when it never will be.
+  void Expect(std::string id, std::shared_ptr<ClientStream> stream);
+  void Forget(const std::string& id, const ClientStream& stream);
   RequestId AddClient(std::string id, std::shared_ptr<ClientStream> stream, Micros now);
   void RemoveClient(RequestId request);  // its ask was never posted
   LinkId AddWorker(std::shared_ptr<WorkerStream> stream);
-  bool HasRequest(const std::string& id) const;
+  // Tells streams that are expected; whether anybody has this id. The strand must be told
+  // afterwards (AbortAsked): whose ask it has by then is no longer found among those expected.
+  bool Abort(const std::string& id);
   std::size_t clients() const;
   // Every client still on the line gets this ending; returns their numbers.
   std::vector<RequestId> EndAll(const Ending& ending);
@@ -74,6 +83,7 @@ class Switchboard final : public EffectCarrier {
   std::uint64_t next_link_ = 1;
   absl::flat_hash_map<std::uint64_t, Client> clients_;
   absl::flat_hash_map<std::string, int> ids_;  // how many live streams carry this id
+  std::multimap<std::string, std::shared_ptr<ClientStream>> expected_;  // by id
   absl::flat_hash_map<std::uint64_t, std::shared_ptr<WorkerStream>> workers_;
 };
 

@@ -128,6 +128,21 @@ Failure Translate(const v1::GenerateRequest& request, const Text* text, ClientAs
   return TakePrompt(request, text, ask);
 }
 
+std::string ClientField(std::string field, v1::GenerateRequest::PromptCase prompt) {
+  if (field != "prompt.token_ids") return field;
+  switch (prompt) {
+    case v1::GenerateRequest::kText:
+      return "text";
+    case v1::GenerateRequest::kTokenIds:
+      return "token_ids";
+    case v1::GenerateRequest::kChat:
+      return "chat";
+    case v1::GenerateRequest::PROMPT_NOT_SET:
+      break;
+  }
+  return "prompt";
+}
+
 Failure Translate(const v1::TokenizeRequest& request, const Text* text,
                   v1::TokenizeResponse& response) {
   std::vector<TokenId> ids;

@@ -30,6 +30,9 @@ std::optional<FieldError> Parse(std::string_view bytes, google::protobuf::Messag
 std::optional<FieldError> Translate(const v1::GenerateRequest& request, const Text* text,
                                     ClientAsk& ask);
 
+// The field of a refusal as the client of `request` spelled it: the core knows prompts as ids only.
+std::string ClientField(std::string field, v1::GenerateRequest::PromptCase prompt);
+
 // A chat prompt as the template renders it. `field` is the prompt's own path.
 std::optional<FieldError> RenderPrompt(const v1::ChatPrompt& chat, const Text& text,
                                        const std::string& field, std::string& prompt);

@@ -17,13 +17,27 @@ struct BadRequestCase {
   void (*spoil)(v1::GenerateRequest& request);
 };
 
+// More tokens than the context has, whatever the tokenizer joins.
+std::string LongText() {
+  std::string text;
+  for (int i = 0; i < 9000; ++i) text += " fox 7";
+  return text;
+}
+
 const BadRequestCase kBadRequests[] = {
     {"no prompt", "prompt", [](auto& r) { r.clear_prompt(); }},
-    {"empty prompt", "prompt.token_ids", [](auto& r) { r.mutable_token_ids(); }},
-    {"unknown id", "prompt.token_ids", [](auto& r) { r.mutable_token_ids()->add_ids(1 << 20); }},
-    {"negative id", "prompt.token_ids", [](auto& r) { r.mutable_token_ids()->add_ids(-1); }},
-    {"over-long prompt", "prompt.token_ids",
+    {"empty prompt", "token_ids", [](auto& r) { r.mutable_token_ids(); }},
+    {"unknown id", "token_ids", [](auto& r) { r.mutable_token_ids()->add_ids(1 << 20); }},
+    {"negative id", "token_ids", [](auto& r) { r.mutable_token_ids()->add_ids(-1); }},
+    {"over-long prompt", "token_ids",
      [](auto& r) { r.mutable_token_ids()->mutable_ids()->Resize(9000, 5); }},
+    {"empty text", "text", [](auto& r) { r.set_text(""); }},
+    {"over-long text", "text", [](auto& r) { r.set_text(LongText()); }},
+    {"over-long chat", "chat",
+     [](auto& r) {
+       r.mutable_chat()->set_messages_json(R"([{"role": "user", "content": ")" + LongText() +
+                                           R"("}])");
+     }},
     {"nan", "sampling.temperature",
      [](auto& r) {
        r.mutable_sampling()->set_temperature(std::numeric_limits<double>::quiet_NaN());

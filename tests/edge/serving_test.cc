@@ -107,6 +107,7 @@ TEST(Serving, TextAndFactsCanBeAsked) {
   EXPECT_TRUE(model.has_chat_template());
   v1::GetServerInfoResponse server;
   ASSERT_TRUE(rig.client().GetServerInfo(&fourth, {}, &server).ok());
+  EXPECT_EQ(server.kv_dtype(), "bf16");
   EXPECT_EQ(server.version(), "1.2.3");
   EXPECT_EQ(server.workers(), 1);
   EXPECT_TRUE(server.ready());

@@ -160,6 +160,15 @@ TEST(Errors, TheFieldIsInTheDetails) {
   EXPECT_EQ(bad.field_violations(0).description(), "too much");
 }
 
+TEST(Errors, APromptIsCalledAsTheClientCalledIt) {
+  using Request = v1::GenerateRequest;
+  EXPECT_EQ(ClientField("prompt.token_ids", Request::kText), "text");
+  EXPECT_EQ(ClientField("prompt.token_ids", Request::kChat), "chat");
+  EXPECT_EQ(ClientField("prompt.token_ids", Request::kTokenIds), "token_ids");
+  EXPECT_EQ(ClientField("prompt.token_ids", Request::PROMPT_NOT_SET), "prompt");
+  EXPECT_EQ(ClientField("stop.max_tokens", Request::kText), "stop.max_tokens");
+}
+
 TEST(Utf8, KnowsItsEdges) {
   for (const char* good : {"", "a", "\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80", "\xED\x9F\xBF",
                            "\xEF\xBF\xBF", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"}) {
