@@ -8,7 +8,7 @@ conclave_library(cli_request
 conclave_library(cli_commands
   SOURCES
     bench_cluster.cc bench_engine.cc bench_exchange.cc bench_serve.cc chat.cc child_process.cc
-    client.cc cluster.cc generate.cc generate_many.cc interrupt.cc lines.cc model.cc progress.cc
+    client.cc cluster.cc generate.cc generate_many.cc lines.cc model.cc progress.cc
     render.cc serve.cc serve_flags.cc status.cc target.cc tokenize.cc
   LINKS
     conclave_cli_common conclave_cli_coordinator conclave_cli_worker conclave_cli_request

@@ -1,14 +1,11 @@
 // conclave-coordinator: takes requests, plans steps, tells workers.
-#include <chrono>
-#include <csignal>
 #include <string>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "cli/coordinator_flags.h"
 #include "cli/flags.h"
+#include "cli/interrupt.h"
 #include "cli/logging.h"
-#include "cli/signals.h"
 #include "cli/version.h"
 #include "coordinator/edge/server.h"
 
@@ -34,7 +31,7 @@ int main(int argc, char** argv) {
   AddLogFlags(app, log);
   if (const auto code = ParseFlags(app, argc, argv)) return *code;
 
-  CatchSignals();
+  WatchInterrupts();
   options.version = BuildVersion();
   options.commit = BuildCommit();
   options.log = MakeLog(log);
@@ -44,8 +41,9 @@ int main(int argc, char** argv) {
   options.log(LogLevel::kInfo,
               absl::StrCat("listening: grpc port ", (*server)->port(), ", admin port ",
                            (*server)->admin_port(), ", http port ", (*server)->admin_http_port()));
-  while (SignalSeen() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  while (!WaitForInterrupt(60'000'000)) {
+  }
   options.log(LogLevel::kInfo, "shutting down");
-  (*server)->Shutdown(plan, InHurry);
-  return SignalSeen() == SIGINT ? kExitInterrupted : kExitDone;
+  (*server)->Shutdown(plan, HurryAsked);
+  return EndAsked() ? kExitDone : kExitInterrupted;
 }

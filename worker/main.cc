@@ -1,5 +1,4 @@
 // conclave-worker: owns weights and K and V, runs the plans of its coordinator.
-#include <csignal>
 #include <memory>
 #include <string>
 #include <utility>
@@ -9,8 +8,8 @@
 #include "base/edge/http_server.h"
 #include "base/status.h"
 #include "cli/flags.h"
+#include "cli/interrupt.h"
 #include "cli/logging.h"
-#include "cli/signals.h"
 #include "cli/version.h"
 #include "cli/worker_flags.h"
 #include "worker/edge/worker_runner.h"
@@ -62,6 +61,10 @@ absl::StatusOr<std::unique_ptr<HttpServer>> StartProbes(const Settings& settings
   return HttpServer::Start(settings.admin_http, std::move(paths));
 }
 
+int CodeUnlessInterrupted(int code) {
+  return Interrupts() > 0 && !EndAsked() ? kExitInterrupted : code;
+}
+
 // Until the coordinator says goodbye, or a signal's patience is over.
 int Attend(WorkerRunner& runner, const Settings& settings) {
   constexpr Micros kLook = 20'000;
@@ -69,19 +72,19 @@ int Attend(WorkerRunner& runner, const Settings& settings) {
   Micros waited = 0;
   while (true) {
     if (const auto exit = runner.WaitForExit(kLook)) {
-      if (!exit->failed) return SignalSeen() == SIGINT ? kExitInterrupted : kExitDone;
+      if (!exit->failed) return CodeUnlessInterrupted(kExitDone);
       SayError(kName, exit->reason);
       return kExitFailed;
     }
-    if (SignalSeen() == 0) continue;
+    if (Interrupts() == 0) continue;
     if (!std::exchange(leaving, true)) {
       settings.options.log(LogLevel::kInfo, "leaving: asking the coordinator to drain this worker");
       runner.Leave();
     }
     waited += kLook;
-    if (InHurry() || waited > settings.drain || !runner.Report().linked) {
+    if (HurryAsked() || waited > settings.drain || !runner.Report().linked) {
       settings.options.log(LogLevel::kWarning, "left without being drained");
-      return SignalSeen() == SIGINT ? kExitInterrupted : kExitFailed;
+      return CodeUnlessInterrupted(kExitFailed);
     }
   }
 }
@@ -101,7 +104,7 @@ int main(int argc, char** argv) {
       !exposed.ok()) {
     return Fail(kName, exposed);
   }
-  CatchSignals();
+  WatchInterrupts();
   WorkerOptions& options = settings.options;
   options.log = MakeLog(settings.log);
   options.log(LogLevel::kInfo, absl::StrCat(kName, " ", BuildCommit(), ": ", EffectiveConfig(app)));
