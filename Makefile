@@ -1,5 +1,5 @@
 # The entry points. Each is idempotent: a second run is quick.
-.PHONY: setup build test demo clean
+.PHONY: setup build test demo sanitize clean
 setup:
 	@tools/setup
 build: setup
@@ -8,5 +8,7 @@ test: build
 	@tools/test
 demo: build
 	@tools/demo
+sanitize: setup
+	@tools/sanitize
 clean:
 	rm -rf build
