@@ -15,8 +15,13 @@ ControlReactor* ControlReactor::Start(Serving& serving, grpc::CallbackServerCont
   std::shared_ptr<ControlReactor> reactor(new ControlReactor(serving, context));
   ControlReactor* const raw = reactor.get();
   raw->self_ = reactor;
-  raw->link_ = serving.switchboard->AddWorker(std::move(reactor));
-  serving.strand->Post(WorkerArrived{.now = 0, .link = raw->link_});
+  {
+    // From AddWorker on, DropWorkers finds it: it must not be gone before it has a link and
+    // arrived.
+    std::lock_guard lock(raw->mutex_);
+    raw->link_ = serving.switchboard->AddWorker(std::move(reactor));
+    serving.strand->Post(WorkerArrived{.now = 0, .link = raw->link_});
+  }
   raw->ReadNext();
   return raw;
 }

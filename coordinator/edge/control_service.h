@@ -47,7 +47,9 @@ class ControlReactor final
   cluster::v1::AttendResponse outgoing_;  // of the write in flight
   std::string partial_;                   // a message that comes in pieces
 
-  std::mutex mutex_;  // the members below; never held while gRPC or the strand is called
+  // The members below. Never held while gRPC is called, nor, but for the arrival, the strand; the
+  // strand and the switchboard hold no lock of theirs when they call us.
+  std::mutex mutex_;
   std::deque<std::string> queue_;
   std::size_t queue_bytes_ = 0;
   bool writing_ = false;

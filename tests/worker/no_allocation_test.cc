@@ -21,6 +21,7 @@ void* Take(std::size_t bytes, std::size_t alignment) {
 }  // namespace
 
 void* operator new(std::size_t bytes) { return Take(bytes, 16); }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return Take(bytes, 16); }
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
   return Take(bytes, static_cast<std::size_t>(alignment));
 }
