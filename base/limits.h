@@ -37,6 +37,7 @@ inline constexpr int kRequestIdBytesMax = 128;
 inline constexpr std::size_t kRequestBytesMax = std::size_t{8} << 20;  // one gRPC request message
 inline constexpr std::size_t kControlBytesMax = std::size_t{64}
                                                 << 20;  // one coordinator-worker message
+inline constexpr std::size_t kRecorderBytesMax = std::size_t{1} << 20;  // one process's last words
 
 static_assert(kTopkMax <= kExpertsMax);
 static_assert(kExpertsMax <= UINT16_MAX, "an expert id travels as 16 bits");

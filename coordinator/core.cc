@@ -95,6 +95,13 @@ class CoordinatorCore::Impl {
     SampleRates(state_, event.now);
   }
 
+  void On(const DrainAsked& event, CoordinatorOutbox& outbox) {
+    outbox.push_back(TellAdmin{event.ticket, absl::UnimplementedError("drain"), ""});
+  }
+  void On(const RebalanceAsked& event, CoordinatorOutbox& outbox) {
+    outbox.push_back(TellAdmin{event.ticket, absl::UnimplementedError("rebalance"), ""});
+  }
+
   // After every event: what became possible.
   void Proceed(Micros now, CoordinatorOutbox& outbox) {
     AdvanceEpochs(state_, now, outbox);
@@ -200,6 +207,10 @@ class CoordinatorCore::Impl {
   void Take(WorkerLink& link, Micros, const LoadProgress& progress, CoordinatorOutbox&) {
     link.expert_bytes = progress.bytes_done;
   }
+
+  void Take(WorkerLink&, Micros, const Loaded&, CoordinatorOutbox&) {}
+  void Take(WorkerLink&, Micros, const Connected&, CoordinatorOutbox&) {}
+  void Take(WorkerLink&, Micros, const RecorderTold&, CoordinatorOutbox&) {}  // the edge's
 
   void Take(WorkerLink& link, Micros now, const LeaveAsked&, CoordinatorOutbox& outbox) {
     if (link.draining) return;

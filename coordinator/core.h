@@ -31,8 +31,16 @@ struct CoordinatorConfig {
   bool prefix_cache = true;
   int plans_ahead = kPlansAheadMax;  // 1: wait for each result
   std::optional<int>
-      chunk_tokens;  // a prompt's chunk is at most so long; unset: the budget decides
+      chunk_tokens;         // a prompt's chunk is at most so long; unset: the budget decides
+  int expert_replicas = 1;  // owners of each expert, memory permitting (<= kReplicasMax)
   Micros heartbeat_limit = 700'000;
+  Micros wedge_limit = 5'000'000;    // a worker with a step to run makes no progress for so long
+  Micros link_limit = 1'000'000;     // a frame that was sent does not arrive for so long
+  Micros evidence_wait = 50'000;     // a broken step: so long for the news of who is gone
+  Micros connect_limit = 5'000'000;  // Connect to Connected
+  Micros load_limit = 30'000'000;    // a load in the background makes no progress for so long
+  Micros gather_limit = 30'000'000;  // then fewer workers than wanted will do, if they can
+  Micros move_limit = 60'000'000;    // a drain waits so long for its sequences to be moved
   Micros prepare_timeout = 600'000'000;   // first load may be long
   Micros hello_limit = 10'000'000;        // a link that has not said who it is goes
   Micros unavailable_limit = 30'000'000;  // requests wait so long for a cluster that is not there
@@ -59,6 +67,11 @@ struct ClientAsk {
   bool routed_experts = false;
   bool skip_special = true;        // special tokens are left out of the text
   std::optional<Micros> deadline;  // absolute, on the events' clock
+  // The client has the first so many tokens of this answer from an earlier stream: the stream
+  // begins after them, with the same bits as if it had not been cut. Works with any history: a live
+  // request of this id that asked the same is taken over (its old stream ends with kReplaced), any
+  // other is run again from the prompt.
+  int resume_after = 0;
 };
 
 // Every request ends exactly once, with a reason.
@@ -70,6 +83,7 @@ enum class End : std::uint8_t {
   kRefused,      // the ask was wrong: INVALID_ARGUMENT, `field` says which
   kOverloaded,   // a queue was full: RESOURCE_EXHAUSTED
   kUnavailable,  // no live owner of some layer or expert: UNAVAILABLE
+  kReplaced,     // a newer stream has taken this request over: ABORTED
   kInternal,
 };
 
@@ -138,8 +152,18 @@ struct WorkerGone {
 struct Ticked {  // every few milliseconds
   Micros now;
 };
+// What an operator wants; answered by TellAdmin with the same ticket.
+struct DrainAsked {
+  Micros now;
+  std::uint64_t ticket;
+  std::string worker;  // slot number or uuid
+};
+struct RebalanceAsked {  // place experts anew by measured load, if that pays
+  Micros now;
+  std::uint64_t ticket;
+};
 using CoordinatorEvent = std::variant<ClientAsked, ClientLeft, AbortAsked, WorkerArrived,
-                                      WorkerSaid, WorkerGone, Ticked>;
+                                      WorkerSaid, WorkerGone, Ticked, DrainAsked, RebalanceAsked>;
 
 // ---- effects
 struct TellClient {
@@ -154,11 +178,16 @@ struct DropLink {
   LinkId link;
   std::string reason;
 };
+struct TellAdmin {
+  std::uint64_t ticket;
+  absl::Status status;  // OK: it has begun; the message of an error says why not
+  std::string text;     // for people: what happens now
+};
 struct LogLine {
   enum class Level : std::uint8_t { kInfo, kWarning, kError } level;
   std::string text;
 };
-using CoordinatorEffect = std::variant<TellClient, TellWorker, DropLink, LogLine>;
+using CoordinatorEffect = std::variant<TellClient, TellWorker, DropLink, TellAdmin, LogLine>;
 using CoordinatorOutbox = std::vector<CoordinatorEffect>;
 
 // ---- what the outside may look at, on the core's strand

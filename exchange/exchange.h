@@ -8,13 +8,15 @@
 // Open(view) turns that endpoint into the epoch's and makes a new standby. Nothing that was sent to
 // an older endpoint can arrive at a newer one: that is the fence between epochs.
 //
-// Threading: all calls from one thread, except Abort, which any thread may call at any time.
-// Errors: Unavailable (a peer is gone; the message names the slot), DeadlineExceeded (names every
-// slot waited for), Aborted (Abort was called), ResourceExhausted (a frame did not fit the sink),
-// DataLoss (a transport broke its word); and, for the caller's own mistakes, InvalidArgument and
-// FailedPrecondition. After any of the former the epoch is over for this backend: Close, then Open
-// a new one. What was given to a failed Exchange (frames and room) stays allocated, if unused,
-// until Close: a transfer under way may still end there.
+// Threading: all calls from one thread at a time, except Abort and Waiting, which any thread may
+// call at any time. (A backend may be opened on one thread and handed to another.) Backends of one
+// process do not disturb one another: the next epoch is opened on a second one while the first
+// exchanges. Errors: Unavailable (a peer is gone; the message names the slot), DeadlineExceeded
+// (names every slot waited for), Aborted (Abort was called), ResourceExhausted (a frame did not fit
+// the sink), DataLoss (a transport broke its word); and, for the caller's own mistakes,
+// InvalidArgument and FailedPrecondition. After any of the former the epoch is over for this
+// backend: Close, then Open a new one. What was given to a failed Exchange (frames and room) stays
+// allocated, if unused, until Close: a transfer under way may still end there.
 #pragma once
 
 #include <cstddef>
@@ -27,6 +29,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/ids.h"
+#include "base/slot_set.h"
 
 namespace conclave {
 
@@ -64,6 +67,12 @@ struct ExchangeStats {
   std::uint64_t bytes_received = 0;
 };
 
+// Where a running exchange stands, for the heartbeat. A snapshot that may be torn: a hint.
+struct ExchangeWait {
+  std::uint64_t exchange = 0;  // the how-maniest of the epoch, from 1; 0: none runs
+  SlotSet missing;             // peers whose frames have not come
+};
+
 class ExchangeBackend {
  public:
   virtual ~ExchangeBackend() = default;
@@ -82,6 +91,7 @@ class ExchangeBackend {
   // Makes a running or later Exchange or Open of an epoch <= this one return Aborted soon.
   virtual void Abort(Epoch epoch) = 0;
   virtual void Close() = 0;  // never blocks long, never throws
+  virtual ExchangeWait Waiting() const = 0;
   virtual const ExchangeStats& stats() const = 0;
 };
 

@@ -1,4 +1,5 @@
 // Worker -> coordinator.
+#include <algorithm>
 #include <cstring>
 
 #include "base/limits.h"
@@ -33,6 +34,8 @@ void Put(const Hello& in, pb::FromWorker& out) {
   hello.set_arrivals_max(in.arrivals_max);
   hello.set_expert_memory_bytes(in.expert_memory_bytes);
   hello.set_threads(in.threads);
+  hello.set_last_epoch(in.last_epoch.value);
+  if (in.last_slot >= 0) hello.set_last_slot(in.last_slot);
 }
 
 void Put(const Ready& in, pb::FromWorker& out) {
@@ -99,12 +102,41 @@ void Put(const StepBroken& in, pb::FromWorker& out) {
   broken.set_error(in.error);
 }
 
+template <typename Field>
+void PutSlots(const SlotSet& in, Field& out) {
+  if (!in.empty()) out.Add(in.bits.begin(), in.bits.end());
+}
+
+void Put(const Loaded& in, pb::FromWorker& out) {
+  auto& loaded = *out.mutable_loaded();
+  loaded.set_epoch(in.epoch.value);
+  loaded.set_ok(in.ok);
+  loaded.set_error(in.error);
+  loaded.set_address(in.address);
+  loaded.set_expert_bytes(in.expert_bytes);
+}
+
+void Put(const Connected& in, pb::FromWorker& out) {
+  auto& connected = *out.mutable_connected();
+  connected.set_epoch(in.epoch.value);
+  connected.set_ok(in.ok);
+  connected.set_error(in.error);
+  PutSlots(in.unreachable, *connected.mutable_unreachable());
+}
+
+void Put(const RecorderTold& in, pb::FromWorker& out) {
+  out.mutable_recorder_told()->set_ticket(in.ticket);
+  out.mutable_recorder_told()->set_text(in.text);
+}
+
 void Put(const Heartbeat& in, pb::FromWorker& out) {
   auto& heartbeat = *out.mutable_heartbeat();
   heartbeat.set_epoch(in.epoch.value);
   heartbeat.set_progress(in.progress);
   heartbeat.set_busy(in.busy);
   heartbeat.set_rss_bytes(in.rss_bytes);
+  heartbeat.set_exchange(in.exchange);
+  PutSlots(in.waits_for, *heartbeat.mutable_waits_for());
 }
 
 void Put(const LoadProgress& in, pb::FromWorker& out) {
@@ -125,6 +157,9 @@ absl::StatusOr<FromWorker> Get(const pb::Hello& in) {
   RETURN_IF_ERROR(InRange("hello.model.moe_layers", in.model().moe_layers(), 0, kLayersMax));
   RETURN_IF_ERROR(InRange("hello.model.experts", in.model().experts(), 0, kExpertsMax));
   RETURN_IF_ERROR(InRange("hello.model.topk", in.model().topk(), 0, kTopkMax));
+  if (in.has_last_slot()) {
+    RETURN_IF_ERROR(InRange("hello.last_slot", in.last_slot(), 0, kSlotsMax - 1));
+  }
   return Hello{.wire_version = in.wire_version(),
                .uuid = in.uuid(),
                .role = in.role() == pb::ROLE_WORKER ? Role::kWorker : Role::kExpert,
@@ -146,7 +181,9 @@ absl::StatusOr<FromWorker> Get(const pb::Hello& in) {
                .rows_max = in.rows_max(),
                .arrivals_max = in.arrivals_max(),
                .expert_memory_bytes = in.expert_memory_bytes(),
-               .threads = in.threads()};
+               .threads = in.threads(),
+               .last_epoch = Epoch{in.last_epoch()},
+               .last_slot = in.has_last_slot() ? in.last_slot() : -1};
 }
 
 absl::StatusOr<FromWorker> Get(const pb::Ready& in) {
@@ -157,6 +194,45 @@ absl::StatusOr<FromWorker> Get(const pb::Ready& in) {
                .last_step_done = StepId{in.last_step_done()},
                .standby_address = in.standby_address(),
                .expert_bytes = in.expert_bytes()};
+}
+
+template <typename Field>
+absl::StatusOr<SlotSet> GetSlots(const char* field, const Field& in) {
+  SlotSet slots;
+  RETURN_IF_ERROR(AtMost(field, static_cast<std::size_t>(in.size()), slots.bits.size()));
+  std::copy(in.begin(), in.end(), slots.bits.begin());
+  return slots;
+}
+
+absl::StatusOr<FromWorker> Get(const pb::Loaded& in) {
+  RETURN_IF_ERROR(AtMost("loaded.address", in.address().size(), 1 << 20));
+  return Loaded{.epoch = Epoch{in.epoch()},
+                .ok = in.ok(),
+                .error = in.error(),
+                .address = in.address(),
+                .expert_bytes = in.expert_bytes()};
+}
+
+absl::StatusOr<FromWorker> Get(const pb::Connected& in) {
+  Connected out{.epoch = Epoch{in.epoch()}, .ok = in.ok(), .error = in.error(), .unreachable = {}};
+  ASSIGN_OR_RETURN(out.unreachable, GetSlots("connected.unreachable", in.unreachable()));
+  return out;
+}
+
+absl::StatusOr<FromWorker> Get(const pb::Heartbeat& in) {
+  Heartbeat out{.epoch = Epoch{in.epoch()},
+                .progress = in.progress(),
+                .busy = in.busy(),
+                .rss_bytes = in.rss_bytes(),
+                .exchange = in.exchange(),
+                .waits_for = {}};
+  ASSIGN_OR_RETURN(out.waits_for, GetSlots("heartbeat.waits_for", in.waits_for()));
+  return out;
+}
+
+absl::StatusOr<FromWorker> Get(const pb::RecorderTold& in) {
+  RETURN_IF_ERROR(AtMost("recorder_told.text", in.text().size(), kRecorderBytesMax));
+  return RecorderTold{.ticket = in.ticket(), .text = in.text()};
 }
 
 absl::StatusOr<TokenLogprob> GetLogprob(const pb::TokenLogprob& in) {
@@ -240,15 +316,18 @@ absl::StatusOr<FromWorker> FromProto(const pb::FromWorker& in) {
                         .step = StepId{in.step_broken().step()},
                         .error = in.step_broken().error()};
     case pb::FromWorker::kHeartbeat:
-      return Heartbeat{.epoch = Epoch{in.heartbeat().epoch()},
-                       .progress = in.heartbeat().progress(),
-                       .busy = in.heartbeat().busy(),
-                       .rss_bytes = in.heartbeat().rss_bytes()};
+      return Get(in.heartbeat());
     case pb::FromWorker::kLoadProgress:
       return LoadProgress{.bytes_done = in.load_progress().bytes_done(),
                           .bytes_total = in.load_progress().bytes_total()};
     case pb::FromWorker::kLeaveAsked:
       return LeaveAsked{};
+    case pb::FromWorker::kLoaded:
+      return Get(in.loaded());
+    case pb::FromWorker::kConnected:
+      return Get(in.connected());
+    case pb::FromWorker::kRecorderTold:
+      return Get(in.recorder_told());
     case pb::FromWorker::MESSAGE_NOT_SET:
       break;
   }

@@ -14,19 +14,44 @@ void Put(const Welcome& in, pb::ToWorker& out) {
   welcome.set_heartbeat_micros(in.heartbeat_micros);
 }
 
-void Put(const Prepare& in, pb::ToWorker& out) {
-  auto& prepare = *out.mutable_prepare();
-  prepare.set_epoch(in.epoch.value);
-  for (const ViewPeer& peer : in.peers) {
-    auto& p = *prepare.add_peers();
+template <typename Message>
+void PutPeers(const std::vector<ViewPeer>& in, Message& out) {
+  for (const ViewPeer& peer : in) {
+    auto& p = *out.add_peers();
     p.set_slot(peer.slot.value);
     p.set_uuid(peer.uuid);
     p.set_address(peer.address);
   }
-  prepare.set_moe_layers(in.placement.moe_layers());
-  prepare.set_experts(in.placement.experts());
-  const auto& flat = in.placement.flat();
-  prepare.set_owners(flat.data(), flat.size());
+}
+
+template <typename Message>
+void PutPlacement(const Placement& in, Message& out) {
+  out.set_moe_layers(in.moe_layers());
+  out.set_experts(in.experts());
+  out.set_owners(in.flat().data(), in.flat().size());
+}
+
+void Put(const Prepare& in, pb::ToWorker& out) {
+  auto& prepare = *out.mutable_prepare();
+  prepare.set_epoch(in.epoch.value);
+  PutPeers(in.peers, prepare);
+  PutPlacement(in.placement, prepare);
+}
+
+void Put(const Load& in, pb::ToWorker& out) {
+  auto& load = *out.mutable_load();
+  load.set_epoch(in.epoch.value);
+  load.set_slot(in.slot.value);
+  PutPlacement(in.placement, load);
+}
+
+void Put(const Connect& in, pb::ToWorker& out) {
+  out.mutable_connect()->set_epoch(in.epoch.value);
+  PutPeers(in.peers, *out.mutable_connect());
+}
+
+void Put(const RecorderAsked& in, pb::ToWorker& out) {
+  out.mutable_recorder_asked()->set_ticket(in.ticket);
 }
 
 void Put(const Commit& in, pb::ToWorker& out) {
@@ -93,31 +118,55 @@ absl::StatusOr<ToWorker> Get(const pb::Welcome& in) {
   return Welcome{.slot = Slot{in.slot()}, .heartbeat_micros = in.heartbeat_micros()};
 }
 
-absl::StatusOr<ToWorker> Get(const pb::Prepare& in) {
-  Prepare out{.epoch = Epoch{in.epoch()}, .peers = {}, .placement = {}};
-  RETURN_IF_ERROR(AtMost("prepare.peers", static_cast<std::size_t>(in.peers_size()), kSlotsMax));
+template <typename Message>
+absl::StatusOr<std::vector<ViewPeer>> GetPeers(const Message& in) {
+  std::vector<ViewPeer> peers;
+  RETURN_IF_ERROR(AtMost("peers", static_cast<std::size_t>(in.peers_size()), kSlotsMax));
   for (const auto& peer : in.peers()) {
-    RETURN_IF_ERROR(InRange("prepare.peers.slot", peer.slot(), 0, kSlotsMax - 1));
-    if (!out.peers.empty() && out.peers.back().slot.value >= peer.slot()) {
-      return absl::InvalidArgumentError("prepare.peers are not in rising slot order");
+    RETURN_IF_ERROR(InRange("peers.slot", peer.slot(), 0, kSlotsMax - 1));
+    if (!peers.empty() && peers.back().slot.value >= peer.slot()) {
+      return absl::InvalidArgumentError("peers are not in rising slot order");
     }
-    out.peers.push_back(
-        {.slot = Slot{peer.slot()}, .uuid = peer.uuid(), .address = peer.address()});
+    peers.push_back({.slot = Slot{peer.slot()}, .uuid = peer.uuid(), .address = peer.address()});
   }
-  RETURN_IF_ERROR(InRange("prepare.moe_layers", in.moe_layers(), 0, kLayersMax));
-  RETURN_IF_ERROR(InRange("prepare.experts", in.experts(), 0, kExpertsMax));
+  return peers;
+}
+
+template <typename Message>
+absl::StatusOr<Placement> GetPlacement(const Message& in) {
+  RETURN_IF_ERROR(InRange("placement.moe_layers", in.moe_layers(), 0, kLayersMax));
+  RETURN_IF_ERROR(InRange("placement.experts", in.experts(), 0, kExpertsMax));
   const auto bytes = static_cast<std::int64_t>(in.moe_layers()) * in.experts() * kReplicasMax;
-  RETURN_IF_ERROR(
-      InRange("prepare.owners size", static_cast<std::int64_t>(in.owners().size()), bytes, bytes));
+  RETURN_IF_ERROR(InRange("placement.owners size", static_cast<std::int64_t>(in.owners().size()),
+                          bytes, bytes));
   for (const char owner : in.owners()) {
     const auto slot = static_cast<std::uint8_t>(owner);
-    if (slot != 0xff) RETURN_IF_ERROR(InRange("prepare.owners", slot, 0, kSlotsMax - 1));
+    if (slot != 0xff) RETURN_IF_ERROR(InRange("placement.owners", slot, 0, kSlotsMax - 1));
   }
   const auto flat = std::as_bytes(std::span(in.owners()));
   std::vector<std::uint8_t> owners;
   owners.reserve(flat.size());
   for (const std::byte b : flat) owners.push_back(std::to_integer<std::uint8_t>(b));
-  out.placement = Placement::FromFlat(in.moe_layers(), in.experts(), std::move(owners));
+  return Placement::FromFlat(in.moe_layers(), in.experts(), std::move(owners));
+}
+
+absl::StatusOr<ToWorker> Get(const pb::Prepare& in) {
+  Prepare out{.epoch = Epoch{in.epoch()}, .peers = {}, .placement = {}};
+  ASSIGN_OR_RETURN(out.peers, GetPeers(in));
+  ASSIGN_OR_RETURN(out.placement, GetPlacement(in));
+  return out;
+}
+
+absl::StatusOr<ToWorker> Get(const pb::Load& in) {
+  RETURN_IF_ERROR(InRange("load.slot", in.slot(), 0, kSlotsMax - 1));
+  Load out{.epoch = Epoch{in.epoch()}, .slot = Slot{in.slot()}, .placement = {}};
+  ASSIGN_OR_RETURN(out.placement, GetPlacement(in));
+  return out;
+}
+
+absl::StatusOr<ToWorker> Get(const pb::Connect& in) {
+  Connect out{.epoch = Epoch{in.epoch()}, .peers = {}};
+  ASSIGN_OR_RETURN(out.peers, GetPeers(in));
   return out;
 }
 
@@ -209,6 +258,12 @@ absl::StatusOr<ToWorker> FromProto(const pb::ToWorker& in) {
       return Get(in.step_ask());
     case pb::ToWorker::kGoodbye:
       return Goodbye{.reason = in.goodbye().reason(), .refused = in.goodbye().refused()};
+    case pb::ToWorker::kLoad:
+      return Get(in.load());
+    case pb::ToWorker::kConnect:
+      return Get(in.connect());
+    case pb::ToWorker::kRecorderAsked:
+      return RecorderAsked{.ticket = in.recorder_asked().ticket()};
     case pb::ToWorker::MESSAGE_NOT_SET:
       break;
   }

@@ -5,9 +5,19 @@
 //   opens e -> Ready coordinator -> Commit(e, first step); from then on StepAsk of epoch e
 // Between epochs a worker keeps its sequences, their tokens, block tables, K and V: exactly as the
 // last step it finished left them. A step that it did not finish leaves no trace (the coordinator
-// plans its closes, opens and chunks anew), and plans it had not begun are forgotten at Prepare. The
-// results of finished steps precede Ready on the stream; the newest Prepare always gets a Ready.
-// Anything of an epoch lower than the current one is refused on both sides.
+// plans its closes, opens and chunks anew), and plans it had not begun are forgotten at Prepare.
+// The results of finished steps precede Ready on the stream; the newest Prepare always gets a
+// Ready. Anything of an epoch lower than the current one is refused on both sides.
+//
+// A change that can be foreseen (join, drain, rebalance) is made ready beside the running epoch,
+// and steps go on meanwhile (docs/decisions/0007-change-over.md):
+//   coordinator -> Load(e, placement); worker loads in the background what it lacks, drops nothing,
+//   makes a fresh endpoint for e -> LoadProgress now and then, Loaded(e, address)
+//   coordinator -> Connect(e, peers); worker opens e on that endpoint and swaps one empty frame
+//   with every peer -> Connected(e, who could not be heard) coordinator -> Prepare(e) with the same
+//   peers and placement: the endpoint takes over at once.
+// A Prepare of any other epoch, or a newer Load, drops what was made ready for e. An epoch number
+// that was used for Load is not used again for anything else.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +26,13 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/slot_set.h"
 #include "protocol/placement.h"
 #include "protocol/plan.h"
 
 namespace conclave {
 
-inline constexpr std::uint32_t kWireVersion = 1;
+inline constexpr std::uint32_t kWireVersion = 2;
 
 enum class Role : std::uint8_t { kWorker, kExpert };  // kExpert: owns experts only, no sequences
 
@@ -54,6 +65,11 @@ struct Hello {
   std::int32_t arrivals_max = 0;          // rows it can take in one exchange, over all sources
   std::uint64_t expert_memory_bytes = 0;  // room for experts; 0: no limit known
   std::int32_t threads = 0;
+  // What this process was in its last incarnation, if it had one: the coordinator's epochs stay
+  // above `last_epoch` though it was started anew, and gives `last_slot` again, because the experts
+  // of that slot are still in memory.
+  Epoch last_epoch;             // the highest it ever heard of; 0: none
+  std::int32_t last_slot = -1;  // -1: none
   friend bool operator==(const Hello&, const Hello&) = default;
 };
 
@@ -93,11 +109,47 @@ struct Commit {
   friend bool operator==(const Commit&, const Commit&) = default;
 };
 
+// See docs/decisions/0007-change-over.md.
+struct Load {
+  Epoch epoch;  // the one being made ready
+  Slot slot;    // the receiver's
+  Placement placement;
+  friend bool operator==(const Load&, const Load&) = default;
+};
+
+struct Loaded {
+  Epoch epoch;
+  bool ok = true;
+  std::string error;    // why not
+  std::string address;  // a fresh endpoint, for this epoch only
+  std::uint64_t expert_bytes = 0;
+  friend bool operator==(const Loaded&, const Loaded&) = default;
+};
+
+struct Connect {
+  Epoch epoch;
+  std::vector<ViewPeer> peers;  // rising slot, the receiver included; what Loaded said
+  friend bool operator==(const Connect&, const Connect&) = default;
+};
+
+struct Connected {
+  Epoch epoch;
+  bool ok = true;
+  std::string error;    // why not
+  SlotSet unreachable;  // whose empty frame did not come in time, if that is why
+  friend bool operator==(const Connected&, const Connected&) = default;
+};
+
 struct Heartbeat {
   Epoch epoch;
   std::uint64_t progress = 0;  // phases run since start: a wedged compute thread shows
   bool busy = false;           // has a step to run
   std::uint64_t rss_bytes = 0;
+  // Where its exchange stands: the how-maniest of this epoch it is in (from 1; 0: in none) and
+  // whose frames have not come. One that waits for a peer which is in the same exchange or a later
+  // one has a broken link from there; one that waits for a peer further back only waits for it.
+  std::uint64_t exchange = 0;
+  SlotSet waits_for;
   friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
 };
 
@@ -107,7 +159,7 @@ struct LoadProgress {
   friend bool operator==(const LoadProgress&, const LoadProgress&) = default;
 };
 
-// A step could not be finished. `suspects` are hints, from the exchange.
+// A step could not be finished.
 struct StepBroken {
   Epoch epoch;
   StepId step;
@@ -124,8 +176,20 @@ struct Goodbye {  // to a worker: you are out (refused, fenced, or drained)
   friend bool operator==(const Goodbye&, const Goodbye&) = default;
 };
 
-using FromWorker =
-    std::variant<Hello, Ready, StepResult, StepBroken, Heartbeat, LoadProgress, LeaveAsked>;
-using ToWorker = std::variant<Welcome, Prepare, Commit, StepAsk, Goodbye>;
+// The last things a process decided, for people. The edges ask and answer; the cores never see it.
+struct RecorderAsked {
+  std::uint64_t ticket = 0;
+  friend bool operator==(const RecorderAsked&, const RecorderAsked&) = default;
+};
+struct RecorderTold {
+  std::uint64_t ticket = 0;
+  std::string text;  // lines; at most kRecorderBytesMax
+  friend bool operator==(const RecorderTold&, const RecorderTold&) = default;
+};
+
+using FromWorker = std::variant<Hello, Ready, StepResult, StepBroken, Heartbeat, LoadProgress,
+                                LeaveAsked, Loaded, Connected, RecorderTold>;
+using ToWorker =
+    std::variant<Welcome, Prepare, Commit, StepAsk, Goodbye, Load, Connect, RecorderAsked>;
 
 }  // namespace conclave

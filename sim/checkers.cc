@@ -135,6 +135,7 @@ void StreamChecker::CheckReason(const Client& client) {
       }
       return;
     case End::kUnavailable:
+    case End::kReplaced:
     case End::kInternal:
       return Complain(client, absl::StrCat("ended with ",
                                            ending.end == End::kInternal ? "an internal error: "

@@ -63,6 +63,11 @@ class Node {
   void Carry(const Tell& effect);
   void Carry(const LoadExperts& effect);
   void Carry(const OpenExchange& effect);
+  void Carry(const LoadAside&) {}
+  void Carry(const ConnectAside&) {}
+  void Carry(const ChangeOver&) {}
+  void Carry(const DropAside&) {}
+  void Carry(const TrimExperts&) {}
   void Carry(const StartExchange& effect);
   void Carry(const CloseExchange& effect);
   void Carry(const Exit& effect);

@@ -268,7 +268,7 @@ void World::Carry(const CoordinatorEffect& effect) {
   } else if (const auto* drop = std::get_if<DropLink>(&effect)) {
     DropNode(drop->link, drop->reason);
   } else {
-    history_.Trace(schedule_.now(), std::get<LogLine>(effect).text);
+    if (const auto* line = std::get_if<LogLine>(&effect)) history_.Trace(schedule_.now(), line->text);
   }
 }
 

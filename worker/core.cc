@@ -79,6 +79,8 @@ class WorkerCore::Impl {
   void On(const ExpertsLoaded& loaded, WorkerOutbox& outbox);
   void On(const ExchangeOpened& opened, WorkerOutbox& outbox);
   void On(const ExchangeDone& done, WorkerOutbox& outbox);
+  void On(const LoadedAside&, WorkerOutbox&) {}
+  void On(const ConnectedAside&, WorkerOutbox&) {}
   void On(const LeaveWanted&, WorkerOutbox& outbox) {
     outbox.emplace_back(std::in_place_type<Tell>, LeaveAsked{});
   }
@@ -100,6 +102,9 @@ class WorkerCore::Impl {
 
   void OnTold(const Welcome&, WorkerOutbox&) {}  // the view says which slot is whose
   void OnTold(const Prepare& prepare, WorkerOutbox& outbox);
+  void OnTold(const Load&, WorkerOutbox&) {}
+  void OnTold(const Connect&, WorkerOutbox&) {}
+  void OnTold(const RecorderAsked&, WorkerOutbox&) {}  // the edge's
   void OnTold(const Commit& commit, WorkerOutbox& outbox);
   void OnTold(const StepAsk& ask, WorkerOutbox& outbox);
   void OnTold(const Goodbye& goodbye, WorkerOutbox& outbox);

@@ -5,9 +5,14 @@
 //   TOLD Prepare   -> effect CloseExchange (old epoch), LoadExperts{epoch, missing}      answered
 //   by ExpertsLoaded ExpertsLoaded  -> effect OpenExchange{view} answered by ExchangeOpened
 //   ExchangeOpened -> effect Tell{Ready}
-//   TOLD Commit    -> steps of that epoch are accepted
-//   TOLD StepAsk   -> runs phases until one needs the wire: effect StartExchange         answered
-//   by ExchangeDone
+//   TOLD Commit    -> steps of that epoch are accepted; effect TrimExperts
+//
+// Beside the running epoch (see protocol/control.h, Load and Connect):
+//   TOLD Load      -> effect LoadAside{epoch}                 answered by LoadedAside ->
+//   Tell{Loaded} TOLD Connect   -> effect ConnectAside{view}            answered by ConnectedAside
+//   -> Tell{Connected} TOLD Prepare of that epoch -> CloseExchange, ChangeOver   answered by
+//   ExchangeOpened, at once TOLD Prepare of another    -> DropAside, and as above TOLD StepAsk   ->
+//   runs phases until one needs the wire: effect StartExchange         answered by ExchangeDone
 //                     ... until the step is done: effect Tell{StepResult}. A StepAsk that arrives
 //                     meanwhile waits (at most kPlansAheadMax).
 //
@@ -78,15 +83,45 @@ struct ExchangeDone {
   Epoch epoch;
   absl::Status status;  // frames are in the sink the effect named
 };
+struct LoadedAside {
+  Epoch epoch;
+  absl::Status status;
+  std::string address;  // of a fresh endpoint
+};
+struct ConnectedAside {
+  Epoch epoch;
+  absl::Status status;
+  SlotSet unreachable;
+};
 struct LeaveWanted {};  // SIGTERM
-using WorkerEvent = std::variant<Told, ExpertsLoaded, ExchangeOpened, ExchangeDone, LeaveWanted>;
+using WorkerEvent = std::variant<Told, ExpertsLoaded, ExchangeOpened, ExchangeDone, LoadedAside,
+                                 ConnectedAside, LeaveWanted>;
 
 // ---- effects, in the order they must be carried out
 struct Tell {
   FromWorker message;
 };
-struct LoadExperts {  // call LoadMissingExperts(shard, ...), off the strand if it is long
+struct LoadExperts {  // what is missing, as fast as all cores can: no step runs. Drops nothing
+                      // that fits beside it. Stops a load aside, keeping what it has packed.
   Epoch epoch;
+  Placement placement;
+  Slot slot;
+};
+struct LoadAside {  // likewise, but steps run: in the background, at the lowest priority. Then a
+                    // fresh exchange backend is made, which is not the running one.
+  Epoch epoch;
+  Placement placement;
+  Slot slot;
+};
+struct ConnectAside {  // opens that backend and swaps one empty frame with every peer, off the
+                       // strand
+  EpochView view;
+};
+struct ChangeOver {  // that backend is the running one from now on
+  Epoch epoch;
+};
+struct DropAside {};  // that backend is closed, the load in the background ends
+struct TrimExperts {  // drops what the placement does not give this slot, in the background
   Placement placement;
   Slot slot;
 };
@@ -103,8 +138,8 @@ struct Exit {  // Goodbye: the process ends; code 0 when drained
   bool failed = false;
   std::string reason;
 };
-using WorkerEffect =
-    std::variant<Tell, LoadExperts, OpenExchange, StartExchange, CloseExchange, Exit>;
+using WorkerEffect = std::variant<Tell, LoadExperts, LoadAside, ConnectAside, ChangeOver, DropAside,
+                                  TrimExperts, OpenExchange, StartExchange, CloseExchange, Exit>;
 using WorkerOutbox = std::vector<WorkerEffect>;
 
 class WorkerCore {

@@ -62,6 +62,8 @@ grpc::Status StatusOf(const Ending& ending) {
       return Overloaded(ending.message);
     case End::kUnavailable:
       return Unavailable(ending.message);
+    case End::kReplaced:
+      return Make({grpc::StatusCode::ABORTED, "REPLACED", ending.message});
     case End::kInternal:
       break;
   }

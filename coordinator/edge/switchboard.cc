@@ -123,6 +123,8 @@ void Switchboard::Carry(CoordinatorEffect& effect, Micros now) {
     if (auto stream = Worker(say->link)) stream->Send(Encode(say->message));
   } else if (auto* drop = std::get_if<DropLink>(&effect)) {
     if (auto stream = Worker(drop->link)) stream->Drop(drop->reason);
+  } else if (std::holds_alternative<TellAdmin>(effect)) {
+    return;
   } else if (auto* line = std::get_if<LogLine>(&effect)) {
     log_(static_cast<LogLevel>(line->level), line->text);
   }

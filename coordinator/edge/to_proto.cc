@@ -20,6 +20,7 @@ v1::FinishReason ReasonOf(End end) {
     case End::kRefused:
     case End::kOverloaded:
     case End::kUnavailable:
+    case End::kReplaced:
     case End::kInternal:
       break;
   }

@@ -54,6 +54,7 @@ class UcxBackend final : public ExchangeBackend {
   absl::Status Exchange(std::span<const OutFrame> sends, FrameSink& sink, Micros timeout) override;
   void Abort(Epoch epoch) override;
   void Close() override;
+  ExchangeWait Waiting() const override { return {}; }
   const ExchangeStats& stats() const override { return stats_; }
 
  private:

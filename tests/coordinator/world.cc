@@ -152,7 +152,7 @@ void World::Carry(const CoordinatorEffect& effect) {
     }
     workers_.erase(drop->link);
   } else {
-    logs_.push_back(std::get<LogLine>(effect).text);
+    if (const auto* line = std::get_if<LogLine>(&effect)) logs_.push_back(line->text);
   }
 }
 

@@ -19,6 +19,11 @@ std::vector<FromWorker> FromWorkerExamples() {
                  .topk = 2};
   hello.standby_address = std::string("\0\xff binary", 9);
   hello.kv_blocks = 5;
+  hello.last_epoch = Epoch{1ull << 40};
+  hello.last_slot = 0;
+  SlotSet slots;
+  slots.Add(Slot{0});
+  slots.Add(Slot{127});
   StepResult result{.epoch = Epoch{1}, .step = StepId{2}, .slot = Slot{3}, .digest = ~1ull};
   result.sampled = {{.seq = SeqId{1}, .position = 4, .token = 9},
                     {.seq = SeqId{2},
@@ -39,7 +44,16 @@ std::vector<FromWorker> FromWorkerExamples() {
                 .standby_address = "a"},
           result,
           StepBroken{.epoch = Epoch{1}, .step = StepId{2}, .error = "peer 3"},
-          Heartbeat{.epoch = Epoch{1}, .progress = 5, .busy = true, .rss_bytes = 6},
+          Heartbeat{.epoch = Epoch{1},
+                    .progress = 5,
+                    .busy = true,
+                    .rss_bytes = 6,
+                    .exchange = 7,
+                    .waits_for = slots},
+          Heartbeat{},
+          Loaded{.epoch = Epoch{3}, .ok = true, .error = {}, .address = "b", .expert_bytes = 9},
+          Connected{.epoch = Epoch{3}, .ok = false, .error = "slot 127", .unreachable = slots},
+          RecorderTold{.ticket = 4, .text = "lines"},
           LoadProgress{.bytes_done = 1, .bytes_total = 2},
           LeaveAsked{}};
 }
@@ -65,7 +79,11 @@ std::vector<ToWorker> ToWorkerExamples() {
           Prepare{.epoch = Epoch{2},
                   .peers = {{.slot = Slot{0}, .uuid = "a", .address = "x"}},
                   .placement = placement},
-          Commit{.epoch = Epoch{2}, .first_step = StepId{3}}, AsksFor(plan)[0],
+          Load{.epoch = Epoch{3}, .slot = Slot{127}, .placement = placement},
+          Connect{.epoch = Epoch{3}, .peers = {{.slot = Slot{0}, .uuid = "a", .address = "x"}}},
+          RecorderAsked{.ticket = 4},
+          Commit{.epoch = Epoch{2}, .first_step = StepId{3}},
+          AsksFor(plan)[0],
           Goodbye{.reason = "numerics differ", .refused = true}};
 }
 

@@ -71,6 +71,11 @@ class WorkerRunner::Impl final : public LinkListener {
   Next Carry(Tell& effect);
   Next Carry(LoadExperts& effect);
   Next Carry(OpenExchange& effect);
+  Next Carry(LoadAside&) { return std::nullopt; }
+  Next Carry(ConnectAside&) { return std::nullopt; }
+  Next Carry(ChangeOver&) { return std::nullopt; }
+  Next Carry(DropAside&) { return std::nullopt; }
+  Next Carry(TrimExperts&) { return std::nullopt; }
   Next Carry(StartExchange& effect);
   Next Carry(CloseExchange& effect);
   Next Carry(Exit& effect);

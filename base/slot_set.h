@@ -1,0 +1,31 @@
+// A set of slots, as small as it can be: it travels in every heartbeat.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstdint>
+
+#include "base/ids.h"
+#include "base/limits.h"
+
+namespace conclave {
+
+struct SlotSet {
+  static_assert(kSlotsMax == 128);
+  std::array<std::uint64_t, 2> bits{};
+
+  void Add(Slot slot) { bits[Word(slot)] |= Bit(slot); }
+  bool Has(Slot slot) const { return (bits[Word(slot)] & Bit(slot)) != 0; }
+  bool empty() const { return (bits[0] | bits[1]) == 0; }
+  int size() const { return std::popcount(bits[0]) + std::popcount(bits[1]); }
+  friend bool operator==(const SlotSet&, const SlotSet&) = default;
+
+ private:
+  // Slots are checked against kSlotsMax where they come from; one out of range wraps, harmlessly.
+  static std::size_t Word(Slot slot) { return (static_cast<std::uint32_t>(slot.value) >> 6) & 1; }
+  static std::uint64_t Bit(Slot slot) {
+    return std::uint64_t{1} << (static_cast<std::uint32_t>(slot.value) & 63);
+  }
+};
+
+}  // namespace conclave
