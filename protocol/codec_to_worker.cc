@@ -1,5 +1,5 @@
 // Coordinator -> worker.
-#include <span>
+#include <string>
 
 #include "base/limits.h"
 #include "base/status.h"
@@ -119,13 +119,14 @@ absl::StatusOr<ToWorker> Get(const pb::Welcome& in) {
 }
 
 template <typename Message>
-absl::StatusOr<std::vector<ViewPeer>> GetPeers(const Message& in) {
+absl::StatusOr<std::vector<ViewPeer>> GetPeers(const std::string& of, const Message& in) {
   std::vector<ViewPeer> peers;
-  RETURN_IF_ERROR(AtMost("peers", static_cast<std::size_t>(in.peers_size()), kSlotsMax));
+  RETURN_IF_ERROR(
+      AtMost((of + ".peers").c_str(), static_cast<std::size_t>(in.peers_size()), kSlotsMax));
   for (const auto& peer : in.peers()) {
-    RETURN_IF_ERROR(InRange("peers.slot", peer.slot(), 0, kSlotsMax - 1));
+    RETURN_IF_ERROR(InRange((of + ".peers.slot").c_str(), peer.slot(), 0, kSlotsMax - 1));
     if (!peers.empty() && peers.back().slot.value >= peer.slot()) {
-      return absl::InvalidArgumentError("peers are not in rising slot order");
+      return absl::InvalidArgumentError(of + ".peers are not in rising slot order");
     }
     peers.push_back({.slot = Slot{peer.slot()}, .uuid = peer.uuid(), .address = peer.address()});
   }
@@ -133,40 +134,40 @@ absl::StatusOr<std::vector<ViewPeer>> GetPeers(const Message& in) {
 }
 
 template <typename Message>
-absl::StatusOr<Placement> GetPlacement(const Message& in) {
-  RETURN_IF_ERROR(InRange("placement.moe_layers", in.moe_layers(), 0, kLayersMax));
-  RETURN_IF_ERROR(InRange("placement.experts", in.experts(), 0, kExpertsMax));
+absl::StatusOr<Placement> GetPlacement(const std::string& of, const Message& in) {
+  RETURN_IF_ERROR(InRange((of + ".moe_layers").c_str(), in.moe_layers(), 0, kLayersMax));
+  RETURN_IF_ERROR(InRange((of + ".experts").c_str(), in.experts(), 0, kExpertsMax));
   const auto bytes = static_cast<std::int64_t>(in.moe_layers()) * in.experts() * kReplicasMax;
-  RETURN_IF_ERROR(InRange("placement.owners size", static_cast<std::int64_t>(in.owners().size()),
-                          bytes, bytes));
+  RETURN_IF_ERROR(InRange((of + ".owners size").c_str(),
+                          static_cast<std::int64_t>(in.owners().size()), bytes, bytes));
+  const std::string field = of + ".owners";
+  std::vector<std::uint8_t> owners;
+  owners.reserve(in.owners().size());
   for (const char owner : in.owners()) {
     const auto slot = static_cast<std::uint8_t>(owner);
-    if (slot != 0xff) RETURN_IF_ERROR(InRange("placement.owners", slot, 0, kSlotsMax - 1));
+    if (slot != 0xff) RETURN_IF_ERROR(InRange(field.c_str(), slot, 0, kSlotsMax - 1));
+    owners.push_back(slot);
   }
-  const auto flat = std::as_bytes(std::span(in.owners()));
-  std::vector<std::uint8_t> owners;
-  owners.reserve(flat.size());
-  for (const std::byte b : flat) owners.push_back(std::to_integer<std::uint8_t>(b));
   return Placement::FromFlat(in.moe_layers(), in.experts(), std::move(owners));
 }
 
 absl::StatusOr<ToWorker> Get(const pb::Prepare& in) {
   Prepare out{.epoch = Epoch{in.epoch()}, .peers = {}, .placement = {}};
-  ASSIGN_OR_RETURN(out.peers, GetPeers(in));
-  ASSIGN_OR_RETURN(out.placement, GetPlacement(in));
+  ASSIGN_OR_RETURN(out.peers, GetPeers("prepare", in));
+  ASSIGN_OR_RETURN(out.placement, GetPlacement("prepare", in));
   return out;
 }
 
 absl::StatusOr<ToWorker> Get(const pb::Load& in) {
   RETURN_IF_ERROR(InRange("load.slot", in.slot(), 0, kSlotsMax - 1));
   Load out{.epoch = Epoch{in.epoch()}, .slot = Slot{in.slot()}, .placement = {}};
-  ASSIGN_OR_RETURN(out.placement, GetPlacement(in));
+  ASSIGN_OR_RETURN(out.placement, GetPlacement("load", in));
   return out;
 }
 
 absl::StatusOr<ToWorker> Get(const pb::Connect& in) {
   Connect out{.epoch = Epoch{in.epoch()}, .peers = {}};
-  ASSIGN_OR_RETURN(out.peers, GetPeers(in));
+  ASSIGN_OR_RETURN(out.peers, GetPeers("connect", in));
   return out;
 }
 
