@@ -38,7 +38,9 @@ struct Home {
   std::uint64_t rows = 0, rows_sampled = 0;  // run so far; at the last sample of the rate
   double rows_per_second = 0;
 
-  bool TakesSequences() const { return blocks.total() > 0 && rows_max > 0; }
+  bool draining = false;  // it will leave: no new sequences, and those it has move away
+
+  bool TakesSequences() const { return blocks.total() > 0 && rows_max > 0 && !draining; }
 };
 
 // What the coordinator remembers of a chunk that is under way.
@@ -64,7 +66,8 @@ struct PlannedStep {
 
 struct Totals {
   std::uint64_t steps = 0, prompt_tokens = 0, cached_prompt_tokens = 0, emitted_tokens = 0,
-                preemptions = 0, exchange_bytes = 0, bad_router_rows = 0;
+                preemptions = 0, exchange_bytes = 0, bad_router_rows = 0, resumed = 0,
+                attached = 0;
   std::array<std::uint64_t, static_cast<std::size_t>(End::kInternal) + 1> endings{};
   std::array<PhaseTotal, std::size(kPhaseNames)> phases{};
   std::vector<std::uint64_t> expert_rows;  // [MoE layer][expert]
