@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "model/rope.h"
+#include "worker/aside.h"
 #include "worker/begin_step.h"
 #include "worker/check_ask.h"
 #include "worker/step.h"
@@ -79,8 +80,8 @@ class WorkerCore::Impl {
   void On(const ExpertsLoaded& loaded, WorkerOutbox& outbox);
   void On(const ExchangeOpened& opened, WorkerOutbox& outbox);
   void On(const ExchangeDone& done, WorkerOutbox& outbox);
-  void On(const LoadedAside&, WorkerOutbox&) {}
-  void On(const ConnectedAside&, WorkerOutbox&) {}
+  void On(const LoadedAside& loaded, WorkerOutbox& outbox) { aside_.On(loaded, outbox); }
+  void On(const ConnectedAside& connected, WorkerOutbox& outbox) { aside_.On(connected, outbox); }
   void On(const LeaveWanted&, WorkerOutbox& outbox) {
     outbox.emplace_back(std::in_place_type<Tell>, LeaveAsked{});
   }
@@ -102,8 +103,8 @@ class WorkerCore::Impl {
 
   void OnTold(const Welcome&, WorkerOutbox&) {}  // the view says which slot is whose
   void OnTold(const Prepare& prepare, WorkerOutbox& outbox);
-  void OnTold(const Load&, WorkerOutbox&) {}
-  void OnTold(const Connect&, WorkerOutbox&) {}
+  void OnTold(const Load& load, WorkerOutbox& outbox);
+  void OnTold(const Connect& connect, WorkerOutbox& outbox);
   void OnTold(const RecorderAsked&, WorkerOutbox&) {}  // the edge's
   void OnTold(const Commit& commit, WorkerOutbox& outbox);
   void OnTold(const StepAsk& ask, WorkerOutbox& outbox);
@@ -135,6 +136,8 @@ class WorkerCore::Impl {
   Stage stage_ = Stage::kOut;
   std::optional<EpochTables> tables_;
   EpochView view_;
+  Placement placement_;  // of the newest Prepare
+  Aside aside_{config_, model_, shard_};
   StepId next_step_;
   StepId last_step_done_;
 
@@ -192,6 +195,13 @@ void WorkerCore::Impl::OnTold(const Prepare& prepare, WorkerOutbox& outbox) {
   outbox.push_back(CloseExchange{});
   epoch_.store(prepare.epoch.value, std::memory_order_relaxed);
   stage_ = Stage::kOut;
+  placement_ = prepare.placement;
+  if (std::optional<EpochTables> ready = aside_.Take(prepare, outbox)) {
+    tables_ = *std::move(ready);
+    stage_ = Stage::kOpening;
+    outbox.push_back(ChangeOver{prepare.epoch});
+    return;
+  }
   absl::StatusOr<EpochTables> tables = EpochTables::Make(
       {.prepare = prepare, .model = model_, .uuid = config_.uuid, .rows_max = config_.rows_max});
   if (!tables.ok()) return Refuse(tables.status(), outbox);
@@ -215,13 +225,8 @@ void WorkerCore::Impl::Refuse(const absl::Status& why, WorkerOutbox& outbox,
 void WorkerCore::Impl::On(const ExpertsLoaded& loaded, WorkerOutbox& outbox) {
   if (loaded.epoch != epoch() || stage_ != Stage::kLoading) return;
   if (!loaded.status.ok()) return Refuse(loaded.status, outbox);
-  for (int l = 0; l < model_.moe_layers; ++l) {
-    for (const std::uint16_t expert : tables_->Owned(l, tables_->self())) {
-      if (shard_.Holds(l, expert)) continue;
-      return Refuse(
-          absl::InternalError(absl::StrCat("layer ", l, " expert ", expert, " was not loaded")),
-          outbox);
-    }
+  if (const absl::Status held = CheckHeld(*tables_, model_, shard_); !held.ok()) {
+    return Refuse(held, outbox);
   }
   stage_ = Stage::kOpening;
   outbox.push_back(OpenExchange{view_});
@@ -240,15 +245,33 @@ void WorkerCore::Impl::On(const ExchangeOpened& opened, WorkerOutbox& outbox) {
                               .expert_bytes = shard_.expert_bytes()}});
 }
 
-void WorkerCore::Impl::OnTold(const Commit& commit, WorkerOutbox&) {
+void WorkerCore::Impl::OnTold(const Commit& commit, WorkerOutbox& outbox) {
   if (commit.epoch != epoch() || stage_ != Stage::kReady) return;
   next_step_ = commit.first_step;
   stage_ = Stage::kRunning;
+  outbox.push_back(TrimExperts{placement_, tables_->slot(tables_->self())});
+}
+
+// Not between Prepare and Commit: what is loaded then would be trimmed away at Commit.
+void WorkerCore::Impl::OnTold(const Load& load, WorkerOutbox& outbox) {
+  if (load.epoch <= epoch()) return;
+  const bool between =
+      stage_ == Stage::kLoading || stage_ == Stage::kOpening || stage_ == Stage::kReady;
+  aside_.Begin(load,
+               between ? absl::FailedPreconditionError(
+                             absl::StrCat("epoch ", epoch().value, " is not committed yet"))
+                       : absl::OkStatus(),
+               outbox);
+}
+
+void WorkerCore::Impl::OnTold(const Connect& connect, WorkerOutbox& outbox) {
+  if (connect.epoch > epoch()) aside_.On(connect, outbox);
 }
 
 void WorkerCore::Impl::OnTold(const Goodbye& goodbye, WorkerOutbox& outbox) {
   DropSteps();
   stage_ = Stage::kOut;
+  aside_.Drop(outbox);
   outbox.push_back(CloseExchange{});
   outbox.push_back(Exit{.failed = goodbye.refused, .reason = goodbye.reason});
 }

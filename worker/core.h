@@ -2,19 +2,23 @@
 // thread; the edge (worker/edge) turns the control stream, the loader and the exchange backend into
 // events, and effects into calls. The simulator drives the same class.
 //
-//   TOLD Prepare   -> effect CloseExchange (old epoch), LoadExperts{epoch, missing}      answered
-//   by ExpertsLoaded ExpertsLoaded  -> effect OpenExchange{view} answered by ExchangeOpened
-//   ExchangeOpened -> effect Tell{Ready}
-//   TOLD Commit    -> steps of that epoch are accepted; effect TrimExperts
+//   TOLD Prepare     CloseExchange (old epoch), LoadExperts     answered by ExpertsLoaded
+//   ExpertsLoaded    OpenExchange{view}                         answered by ExchangeOpened
+//   ExchangeOpened   Tell{Ready}
+//   TOLD Commit      steps of that epoch are accepted; TrimExperts
+//   TOLD StepAsk     phases run until one needs the wire: StartExchange, answered by ExchangeDone
+//                    ... until the step is done: Tell{StepResult}. A StepAsk that arrives meanwhile
+//                    waits (at most kPlansAheadMax).
 //
-// Beside the running epoch (see protocol/control.h, Load and Connect):
-//   TOLD Load      -> effect LoadAside{epoch}                 answered by LoadedAside ->
-//   Tell{Loaded} TOLD Connect   -> effect ConnectAside{view}            answered by ConnectedAside
-//   -> Tell{Connected} TOLD Prepare of that epoch -> CloseExchange, ChangeOver   answered by
-//   ExchangeOpened, at once TOLD Prepare of another    -> DropAside, and as above TOLD StepAsk   ->
-//   runs phases until one needs the wire: effect StartExchange         answered by ExchangeDone
-//                     ... until the step is done: effect Tell{StepResult}. A StepAsk that arrives
-//                     meanwhile waits (at most kPlansAheadMax).
+// Beside the running epoch (see protocol/control.h, Load and Connect; worker/aside.h):
+//   TOLD Load        LoadAside{epoch}                           answered by LoadedAside
+//   LoadedAside      Tell{Loaded}
+//   TOLD Connect     ConnectAside{view}                         answered by ConnectedAside
+//   ConnectedAside   Tell{Connected}; DropAside if not all were heard
+//   TOLD Prepare of that epoch      CloseExchange, ChangeOver   answered by ExchangeOpened, at once
+//   TOLD Prepare of another         CloseExchange, DropAside, LoadExperts ...
+//   TOLD a newer Load               DropAside, LoadAside
+// A Load between Prepare and Commit is answered with Loaded{ok = false}.
 //
 // Ownership: the core owns sequences, KV cache and workspace, all reserved in the constructor from
 // WorkerConfig. Running a step allocates nothing once warm, except what the result itself carries.

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <span>
 #include <utility>
 
@@ -17,6 +19,9 @@ class Memory {
   virtual ~Memory() = default;
   virtual absl::StatusOr<std::span<std::byte>> Take(std::size_t bytes) = 0;
   virtual void Give(std::span<std::byte> bytes) = 0;
+  // What Take could give now and nobody would miss: memory may be promised first and only found
+  // wanting when it is written to, which ends the process. A guess; any thread.
+  virtual std::uint64_t Left() const { return std::numeric_limits<std::uint64_t>::max(); }
 };
 
 // The heap. Pages that nobody touches cost nothing.

@@ -3,6 +3,7 @@
 // read where the checkpoint keeps them.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -34,7 +35,18 @@ class Shard {
     Role role = Role::kWorker;
     Lanes& lanes;
     Memory& memory = SharedHeap();
-    LoadProgressFn progress;  // may be empty
+    LoadProgressFn progress;                // may be empty
+    std::uint64_t expert_memory_bytes = 0;  // room for experts; 0: no limit but the memory's
+  };
+  // What a placement gives to a slot.
+  struct Share {
+    const Placement& placement;
+    Slot slot;
+  };
+  // An expert that is ready, but not the shard's yet.
+  struct PackedExpert {
+    std::size_t index = 0;
+    MemoryBlock block;
   };
 
   struct Layer {
@@ -51,10 +63,21 @@ class Shard {
   // tensor.
   static absl::StatusOr<std::unique_ptr<Shard>> Load(const Args& args);
 
-  // Afterwards exactly the experts that `placement` gives to `slot` are held: missing ones are
-  // packed, in parallel over experts, others released first. On error the shard holds a part of
-  // them and the call may be repeated. Not while a step runs.
+  // Packs what is missing of `share` on all lanes, as fast as they can. What is not of it is kept,
+  // unless there is no room for both. On error the shard holds what it held, at least of `share`,
+  // and the call may be repeated. Not while a step runs. ResourceExhausted says the sizes.
   absl::Status LoadMissingExperts(const Placement& placement, Slot slot);
+
+  // The same in small steps, for a thread that loads while steps run with other experts: ask what
+  // is missing, pack one after another, put each. Missing, Room, Put and Trim (and
+  // LoadMissingExperts): one caller at a time. Pack: any thread. Meanwhile steps may use experts
+  // that are not of these.
+  absl::StatusOr<std::vector<std::size_t>> Missing(const Share& share) const;  // InvalidArgument
+  absl::Status Room(std::size_t experts) const;  // for so many more; ResourceExhausted
+  absl::StatusOr<PackedExpert> Pack(std::size_t index) const;
+  void Put(PackedExpert expert);
+  // Drops every expert that is in no share.
+  void Trim(std::span<const Share> keep);
 
   const Layer& layer(int index) const { return layers_[static_cast<std::size_t>(index)]; }
   const TensorView& embedding() const { return embedding_; }  // [vocab, hidden], as stored
@@ -64,7 +87,8 @@ class Shard {
   bool Holds(int moe_layer, int expert) const { return BlockOf(moe_layer, expert).held(); }
   // data is null when the expert is not held.
   PackedFfn Expert(int moe_layer, int expert) const { return {BlockOf(moe_layer, expert).data()}; }
-  std::uint64_t expert_bytes() const;                     // of all experts held
+  // Of all experts held; any thread, any time.
+  std::uint64_t expert_bytes() const { return held_bytes_.load(std::memory_order_relaxed); }
   std::uint64_t one_expert_bytes() const;                 // of one, as packed
   std::uint64_t shared_bytes() const { return shared_; }  // packed, experts not counted
   const ModelConfig& model() const { return args_.model; }
@@ -79,6 +103,9 @@ class Shard {
   void LetGo(const TensorView& view) const;
   absl::StatusOr<std::vector<float>> Vector(TensorRole role, int layer) const;
   absl::StatusOr<std::byte*> TakeShared(std::size_t bytes);
+  absl::Status PackMissing(const Share& share);
+  absl::Status CheckShape(const Placement& placement) const;
+  absl::StatusOr<PackFfnArgs> SourcesOf(std::size_t index) const;
   const MemoryBlock& BlockOf(int moe_layer, int expert) const;
   int LayerOfMoe(int moe_layer) const { return moe_layers_[static_cast<std::size_t>(moe_layer)]; }
 
@@ -91,6 +118,7 @@ class Shard {
   std::vector<MemoryBlock> shared_blocks_;
   std::uint64_t shared_ = 0;
   std::vector<MemoryBlock> experts_;  // [moe layers, experts]
+  std::atomic<std::uint64_t> held_bytes_{0};
 };
 
 }  // namespace conclave

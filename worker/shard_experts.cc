@@ -1,6 +1,7 @@
 // The part of the shard that changes with the placement.
-#include <algorithm>
+#include <array>
 #include <atomic>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
@@ -19,59 +20,121 @@ std::uint64_t Shard::one_expert_bytes() const {
   return args_.kernels.packed_ffn_bytes(args_.model.hidden, args_.model.expert_width);
 }
 
-std::uint64_t Shard::expert_bytes() const {
-  const auto held = std::ranges::count_if(experts_, [](const MemoryBlock& b) { return b.held(); });
-  return one_expert_bytes() * static_cast<std::uint64_t>(held);
-}
-
-absl::Status Shard::LoadMissingExperts(const Placement& placement, Slot slot) {
+absl::Status Shard::CheckShape(const Placement& placement) const {
   const auto layers = static_cast<int>(moe_layers_.size());
   const int experts = args_.model.experts;
-  if (layers > 0 && (placement.moe_layers() != layers || placement.experts() != experts)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("placement of ", placement.moe_layers(), " layers of ", placement.experts(),
-                     " experts; the model has ", layers, " of ", experts));
+  if (layers == 0 || (placement.moe_layers() == layers && placement.experts() == experts)) {
+    return absl::OkStatus();
   }
-  struct Missing {
-    std::size_t index;
-    PackFfnArgs pack;
-  };
-  std::vector<Missing> missing;
-  for (int l = 0; l < layers; ++l) {
-    const std::vector<std::uint16_t> owned = placement.OwnedBy(l, slot);
-    for (int e = 0; e < experts; ++e) {
-      const auto index = static_cast<std::size_t>(l * experts + e);
-      if (!std::ranges::binary_search(owned, static_cast<std::uint16_t>(e))) {
-        const MemoryBlock released = std::move(experts_[index]);  // gone before others come
-      } else if (!experts_[index].held()) {
-        Missing one{index, {}};
-        ASSIGN_OR_RETURN(one.pack.gate, Find(TensorRole::kExpertGate, LayerOfMoe(l), e));
-        ASSIGN_OR_RETURN(one.pack.up, Find(TensorRole::kExpertUp, LayerOfMoe(l), e));
-        ASSIGN_OR_RETURN(one.pack.down, Find(TensorRole::kExpertDown, LayerOfMoe(l), e));
-        missing.push_back(one);
+  return absl::InvalidArgumentError(
+      absl::StrCat("placement of ", placement.moe_layers(), " layers of ", placement.experts(),
+                   " experts; the model has ", layers, " of ", experts));
+}
+
+absl::StatusOr<std::vector<std::size_t>> Shard::Missing(const Share& share) const {
+  RETURN_IF_ERROR(CheckShape(share.placement));
+  std::vector<std::size_t> missing;
+  for (std::size_t l = 0; l < moe_layers_.size(); ++l) {
+    for (const std::uint16_t expert : share.placement.OwnedBy(static_cast<int>(l), share.slot)) {
+      const std::size_t index = l * static_cast<std::size_t>(args_.model.experts) + expert;
+      if (!experts_[index].held()) missing.push_back(index);
+    }
+  }
+  return missing;
+}
+
+absl::Status Shard::Room(std::size_t experts) const {
+  const std::uint64_t wanted = one_expert_bytes() * experts;
+  const std::uint64_t limit = args_.expert_memory_bytes;
+  if (limit > 0 && expert_bytes() + wanted > limit) {
+    return absl::ResourceExhaustedError(absl::StrCat("no room for ", wanted,
+                                                     " bytes of experts beside ", expert_bytes(),
+                                                     ": the limit is ", limit));
+  }
+  if (const std::uint64_t left = args_.memory.Left(); wanted > left) {
+    return absl::ResourceExhaustedError(absl::StrCat("no room for ", wanted,
+                                                     " bytes of experts beside ", expert_bytes(),
+                                                     ": this machine has ", left, " bytes left"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PackFfnArgs> Shard::SourcesOf(std::size_t index) const {
+  const auto experts = static_cast<std::size_t>(args_.model.experts);
+  const int layer = LayerOfMoe(static_cast<int>(index / experts));
+  const auto expert = static_cast<int>(index % experts);
+  PackFfnArgs pack{};
+  ASSIGN_OR_RETURN(pack.gate, Find(TensorRole::kExpertGate, layer, expert));
+  ASSIGN_OR_RETURN(pack.up, Find(TensorRole::kExpertUp, layer, expert));
+  ASSIGN_OR_RETURN(pack.down, Find(TensorRole::kExpertDown, layer, expert));
+  return pack;
+}
+
+absl::StatusOr<Shard::PackedExpert> Shard::Pack(std::size_t index) const {
+  ASSIGN_OR_RETURN(PackFfnArgs pack, SourcesOf(index));
+  ASSIGN_OR_RETURN(MemoryBlock block, MemoryBlock::From(args_.memory, one_expert_bytes()));
+  pack.out = block.data();
+  const std::array sources = {pack.gate, pack.up, pack.down};
+  for (const TensorView& source : sources) args_.tensors.Prefetch({source.data, source.bytes()});
+  args_.kernels.pack_ffn(pack);
+  for (const TensorView& source : sources) LetGo(source);
+  return PackedExpert{index, std::move(block)};
+}
+
+void Shard::Put(PackedExpert expert) {
+  MemoryBlock& place = experts_[expert.index];
+  if (place.held()) return;
+  held_bytes_.fetch_add(one_expert_bytes(), std::memory_order_relaxed);
+  place = std::move(expert.block);
+}
+
+void Shard::Trim(std::span<const Share> keep) {
+  std::vector<bool> kept(experts_.size(), false);
+  for (const Share& share : keep) {
+    if (!CheckShape(share.placement).ok()) continue;
+    for (std::size_t l = 0; l < moe_layers_.size(); ++l) {
+      for (const std::uint16_t expert : share.placement.OwnedBy(static_cast<int>(l), share.slot)) {
+        kept[l * static_cast<std::size_t>(args_.model.experts) + expert] = true;
       }
     }
   }
-  std::vector<MemoryBlock> taken;  // the shard's only once all are packed
-  const std::uint64_t each = one_expert_bytes();
-  for (Missing& one : missing) {
-    ASSIGN_OR_RETURN(MemoryBlock block, MemoryBlock::From(args_.memory, each));
-    one.pack.out = block.data();
-    taken.push_back(std::move(block));
+  for (std::size_t i = 0; i < experts_.size(); ++i) {
+    if (kept[i] || !experts_[i].held()) continue;
+    const MemoryBlock released = std::move(experts_[i]);
+    held_bytes_.fetch_sub(one_expert_bytes(), std::memory_order_relaxed);
   }
+}
+
+absl::Status Shard::LoadMissingExperts(const Placement& placement, Slot slot) {
+  const Share share{placement, slot};
+  const absl::Status status = PackMissing(share);
+  if (!absl::IsResourceExhausted(status)) return status;
+  Trim({&share, 1});
+  return PackMissing(share);
+}
+
+absl::Status Shard::PackMissing(const Share& share) {
+  ASSIGN_OR_RETURN(const std::vector<std::size_t> missing, Missing(share));
+  RETURN_IF_ERROR(Room(missing.size()));
+  // Those that were not tried after a failure stay "unknown".
+  std::vector<absl::StatusOr<PackedExpert>> packed(missing.size());
+  const std::uint64_t each = one_expert_bytes();
   std::atomic<std::uint64_t> done{0};
+  std::atomic<bool> failed{false};
   args_.lanes.Run([&](const Lane& lane) {
     for (auto i = lane.Take(); i < static_cast<std::int64_t>(missing.size()); i = lane.Take()) {
-      const PackFfnArgs& pack = missing[static_cast<std::size_t>(i)].pack;
-      args_.kernels.pack_ffn(pack);
-      for (const TensorView& packed : {pack.gate, pack.up, pack.down}) LetGo(packed);
+      if (failed.load(std::memory_order_relaxed)) return;
+      const auto at = static_cast<std::size_t>(i);
+      packed[at] = Pack(missing[at]);
+      if (!packed[at].ok()) return failed.store(true, std::memory_order_relaxed);
       const std::uint64_t bytes = done.fetch_add(each, std::memory_order_relaxed) + each;
       if (lane.index == 0 && args_.progress) args_.progress(bytes, each * missing.size());
     }
   });
-  for (std::size_t i = 0; i < missing.size(); ++i) {
-    experts_[missing[i].index] = std::move(taken[i]);
+  for (const absl::StatusOr<PackedExpert>& one : packed) {
+    if (!one.ok() && !absl::IsUnknown(one.status())) return one.status();
   }
+  for (absl::StatusOr<PackedExpert>& one : packed) Put(*std::move(one));
   if (args_.progress) args_.progress(each * missing.size(), each * missing.size());
   return absl::OkStatus();
 }

@@ -49,18 +49,20 @@ class ShardTest : public testing::Test {
     SetComputeThreadFloatMode();
   }
   absl::StatusOr<std::unique_ptr<Shard>> Load(const TensorSource& tensors, Memory& memory,
-                                              Role role = Role::kWorker) {
+                                              Role role = Role::kWorker, std::uint64_t limit = 0) {
     return Shard::Load({.model = model_,
                         .tensors = tensors,
                         .kernels = kRefKernels,
                         .role = role,
                         .lanes = lanes_,
                         .memory = memory,
-                        .progress = [this](std::uint64_t done, std::uint64_t total) {
-                          EXPECT_LE(done, total);
-                          done_ = done;
-                          total_ = total;
-                        }});
+                        .progress =
+                            [this](std::uint64_t done, std::uint64_t total) {
+                              EXPECT_LE(done, total);
+                              done_ = done;
+                              total_ = total;
+                            },
+                        .expert_memory_bytes = limit});
   }
   Placement EvenAmong(int slots) const {
     Placement placement(model_.moe_layers, model_.experts);
@@ -91,7 +93,13 @@ TEST_F(ShardTest, TakesWhatItNeedsAndGivesItBack) {
     const PackedFfn kept = (*shard)->Expert(0, 3);
     ASSERT_TRUE((*shard)->LoadMissingExperts(EvenAmong(4), Slot{3}).ok());
     EXPECT_EQ((*shard)->Expert(0, 3).data, kept.data) << "what stays is not packed again";
+    EXPECT_TRUE((*shard)->Holds(0, 1)) << "nothing is dropped while there is room";
+    const Placement quarter = EvenAmong(4);
+    const Shard::Share share{quarter, Slot{3}};
+    (*shard)->Trim({&share, 1});
     EXPECT_FALSE((*shard)->Holds(0, 1));
+    EXPECT_TRUE((*shard)->Holds(0, 3));
+    EXPECT_EQ(purse.used(), (*shard)->shared_bytes() + (*shard)->expert_bytes());
   }
   EXPECT_EQ(purse.used(), 0u);
 }
@@ -129,6 +137,52 @@ TEST_F(ShardTest, RunningOutOfMemoryIsAStatusAndCanBeRetried) {
             absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(few.used(), 0u);
   EXPECT_TRUE((*shard)->LoadMissingExperts(EvenAmong(100), Slot{0}).ok());
+}
+
+// With a limit that holds either share but not both, the urgent load makes room, the patient one
+// says that it cannot.
+TEST_F(ShardTest, ALimitIsKept) {
+  auto probe = Load(*tensors_, SharedHeap(), Role::kExpert);
+  ASSERT_TRUE(probe.ok());
+  const std::uint64_t each = (*probe)->one_expert_bytes();
+  const Placement halves = EvenAmong(2);
+  const auto half = static_cast<std::uint64_t>(model_.experts / 2 * model_.moe_layers);
+  auto shard = Load(*tensors_, SharedHeap(), Role::kExpert, each * (half + 3));
+  ASSERT_TRUE(shard.ok());
+  ASSERT_TRUE((*shard)->LoadMissingExperts(halves, Slot{0}).ok());
+  EXPECT_TRUE((*shard)->Room(3).ok());
+  const absl::Status full = (*shard)->Room(4);
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(full.message()), testing::HasSubstr(std::to_string(each * half)));
+  ASSERT_TRUE((*shard)->LoadMissingExperts(halves, Slot{1}).ok());
+  EXPECT_FALSE((*shard)->Holds(0, 0));
+  EXPECT_EQ((*shard)->expert_bytes(), each * half);
+  EXPECT_EQ((*shard)->LoadMissingExperts(EvenAmong(1), Slot{0}).code(),
+            absl::StatusCode::kResourceExhausted);
+}
+
+TEST_F(ShardTest, ExpertsArePutOneByOne) {
+  Purse purse(std::size_t{1} << 32);
+  auto shard = Load(*tensors_, purse, Role::kExpert);
+  ASSERT_TRUE(shard.ok());
+  const Placement halves = EvenAmong(2);
+  const auto missing = (*shard)->Missing({halves, Slot{1}});
+  ASSERT_TRUE(missing.ok());
+  EXPECT_EQ(missing->size(), static_cast<std::size_t>(model_.experts / 2 * model_.moe_layers));
+  auto first = (*shard)->Pack(missing->front());
+  auto twice = (*shard)->Pack(missing->front());
+  ASSERT_TRUE(first.ok() && twice.ok());
+  EXPECT_FALSE((*shard)->Holds(0, 1));
+  (*shard)->Put(*std::move(first));
+  (*shard)->Put(*std::move(twice));
+  EXPECT_TRUE((*shard)->Holds(0, 1));
+  EXPECT_EQ((*shard)->expert_bytes(), (*shard)->one_expert_bytes());
+  twice = absl::CancelledError("let go");
+  EXPECT_EQ(purse.used(), (*shard)->expert_bytes()) << "the second of the same is given back";
+  EXPECT_EQ((*shard)->Missing({halves, Slot{1}})->size(), missing->size() - 1);
+  EXPECT_FALSE((*shard)->Missing({Placement(1, 2), Slot{1}}).ok());
+  (*shard)->Trim({});
+  EXPECT_EQ(purse.used(), 0u);
 }
 
 }  // namespace

@@ -114,6 +114,20 @@ void TestCluster::Carry(int worker, WorkerEffect& effect) {
   } else if (auto* load = std::get_if<LoadExperts>(&effect)) {
     const absl::Status status = node.shard->LoadMissingExperts(load->placement, load->slot);
     Handle(node, ExpertsLoaded{load->epoch, status});
+  } else if (auto* aside = std::get_if<LoadAside>(&effect)) {
+    const absl::Status status = node.shard->LoadMissingExperts(aside->placement, aside->slot);
+    Handle(node, LoadedAside{aside->epoch, status, "aside"});
+  } else if (auto* connect = std::get_if<ConnectAside>(&effect)) {
+    Handle(node,
+           ConnectedAside{connect->view.epoch, on_connect ? on_connect() : absl::OkStatus(), {}});
+  } else if (auto* change = std::get_if<ChangeOver>(&effect)) {
+    ++node.change_overs;
+    Handle(node, ExchangeOpened{change->epoch, absl::OkStatus(), "standby"});
+  } else if (std::holds_alternative<DropAside>(effect)) {
+    ++node.asides_dropped;
+  } else if (auto* trim = std::get_if<TrimExperts>(&effect)) {
+    const Shard::Share share{trim->placement, trim->slot};
+    node.shard->Trim({&share, 1});
   } else if (auto* open = std::get_if<OpenExchange>(&effect)) {
     Handle(node, ExchangeOpened{open->view.epoch, absl::OkStatus(), "standby"});
   } else if (auto* start = std::get_if<StartExchange>(&effect)) {

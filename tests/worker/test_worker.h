@@ -81,6 +81,12 @@ class TestCluster {
   Outcome Pump();  // carries frames until nothing moves
   std::vector<FromWorker> TakeTold(int worker);
 
+  int change_overs(int worker) const {
+    return nodes_[static_cast<std::size_t>(worker)]->change_overs;
+  }
+  int asides_dropped(int worker) const {
+    return nodes_[static_cast<std::size_t>(worker)]->asides_dropped;
+  }
   int size() const { return static_cast<int>(nodes_.size()); }
   WorkerCore& core(int worker) { return *nodes_[static_cast<std::size_t>(worker)]->core; }
   Shard& shard(int worker) { return *nodes_[static_cast<std::size_t>(worker)]->shard; }
@@ -97,6 +103,8 @@ class TestCluster {
   std::function<void(Slot from, Slot to, std::span<std::byte>)> on_frame;
   // Asked before every exchange: an error is what every worker's exchange ends with.
   std::function<absl::Status()> on_exchange;
+  // Asked when a worker tries the epoch that it made ready aside.
+  std::function<absl::Status()> on_connect;
   // Called before and after every call of a core's Handle.
   std::function<void(bool entering)> around_handle;
 
@@ -109,6 +117,8 @@ class TestCluster {
     std::optional<StartExchange> exchange;  // under way
     std::vector<FromWorker> told;
     WorkerOutbox outbox;
+    int change_overs = 0;
+    int asides_dropped = 0;
   };
   void Handle(Node& node, const WorkerEvent& event);
   void Carry(int worker, WorkerEffect& effect);
