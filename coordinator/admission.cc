@@ -186,8 +186,12 @@ void AdmitLength(const ClientAsk& ask, const AdmissionContext& context, Request&
     verdict.Refuse("stop.min_tokens", absl::StrCat("must be in [0, max_tokens], is ", min_tokens));
   }
   request.sampling.min_tokens = min_tokens;
-  if (!verdict.ok()) return;
   const std::int32_t context_tokens = context.model.facts.context;
+  if (ask.resume_after < 0 || ask.resume_after > context_tokens) {
+    verdict.Refuse("resume_after", absl::StrCat("must be in [0, ", context_tokens,
+                                                "], the context; is ", ask.resume_after));
+  }
+  if (!verdict.ok()) return;
   request.length_max = static_cast<std::int32_t>(std::min<std::int64_t>(
       context_tokens,
       std::int64_t{request.prompt_tokens} + ask.max_tokens.value_or(context_tokens)));
@@ -246,8 +250,6 @@ Admission Admit(const ClientAsked& asked, const AdmissionContext& context) {
     verdict.Refuse("request_id", absl::StrCat("longer than ", kRequestIdBytesMax, " bytes"));
   } else if (ask.id.empty()) {
     verdict.Refuse("request_id", "is empty");
-  } else if (context.name_taken) {
-    verdict.Refuse("request_id", absl::StrCat("a live request is called ", ask.id));
   }
   auto request = std::make_unique<Request>();
   request->order = {asked.now, asked.request};
@@ -259,13 +261,18 @@ Admission Admit(const ClientAsked& asked, const AdmissionContext& context) {
   AdmitStops(ask, context, *request, verdict);
   AdmitLength(ask, context, *request, verdict);
   if (!verdict.ok()) return verdict.Take();
-  if (auto overload = Overload(ask, context)) return *std::move(overload);
+  if (!context.live) {
+    if (auto overload = Overload(ask, context)) return *std::move(overload);
+  }
   if (ask.deadline.has_value() && *ask.deadline <= asked.now) {
     return Ending{.end = End::kDeadline, .message = "the deadline had passed on arrival"};
   }
   request->name = ask.id;
   request->tokens = ask.prompt;
+  request->stops = ask.stop;
   request->include_stop_in_text = ask.include_stop_in_text;
+  request->skip_special = ask.skip_special;
+  request->reader = {.stream = asked.request, .has = ask.resume_after};
   request->deadline = ask.deadline;
   request->usage.prompt_tokens = request->prompt_tokens;
   request->UpdateHashes();

@@ -17,7 +17,7 @@ struct AdmissionContext {
   // How full the queue is.
   std::size_t waiting = 0;
   std::int64_t waiting_tokens = 0;
-  bool name_taken = false;  // a live request has this id
+  bool live = false;  // a request of this id lives: this one may take it over, and needs no room
   // Blocks of the largest KV pool of the epoch; 0 when none is committed.
   std::int64_t blocks_max = 0;
 };

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "coordinator/admission.h"
+#include "coordinator/attach.h"
 #include "coordinator/audit.h"
 #include "coordinator/epochs.h"
 #include "coordinator/results.h"
@@ -32,23 +33,30 @@ class CoordinatorCore::Impl {
     for (const Slot slot : state_.live) {
       blocks_max = std::max<std::int64_t>(blocks_max, state_.HomeAt(slot).blocks.total());
     }
+    Request* const live = state_.requests.FindNamed(event.ask.id);
     Admission admission =
         Admit(event, {.config = state_.config,
                       .model = state_.model,
                       .text = state_.text,
                       .waiting = state_.requests.waiting().size(),
                       .waiting_tokens = state_.requests.waiting_tokens(),
-                      .name_taken = state_.requests.FindNamed(event.ask.id) != nullptr,
+                      .live = live != nullptr,
                       .blocks_max = blocks_max});
     if (auto* ending = std::get_if<Ending>(&admission)) {
       Refuse(state_, event.request, std::move(*ending), outbox);
+      return;
+    }
+    auto request = std::get<std::unique_ptr<Request>>(std::move(admission));
+    if (event.ask.resume_after > 0) ++state_.totals.resumed;
+    if (live != nullptr) {
+      Attach(state_, *live, *request, outbox);
     } else {
-      state_.requests.Add(std::get<std::unique_ptr<Request>>(std::move(admission)));
+      state_.requests.Add(std::move(request));
     }
   }
 
   void On(const ClientLeft& event, CoordinatorOutbox& outbox) {
-    Cancel(state_.requests.Find(event.request), event.now, "the client left", outbox);
+    Cancel(state_.requests.FindRead(event.request), event.now, "the client left", outbox);
   }
 
   void On(const AbortAsked& event, CoordinatorOutbox& outbox) {

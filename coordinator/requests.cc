@@ -35,6 +35,8 @@ Request& RequestTable::Add(std::unique_ptr<Request> request) {
   CONCLAVE_CHECK(fresh, "request %llu is live already",
                  static_cast<unsigned long long>(added.order.id.value));
   CONCLAVE_CHECK(named_.emplace(added.name, &added).second, "%s", added.name.c_str());
+  added.reader.stream = added.order.id;
+  read_.emplace(added.reader.stream.value, &added);
   waiting_.emplace(added.order, &added);
   waiting_tokens_ += added.prompt_tokens;
   if (added.deadline.has_value()) deadlines_.emplace(*added.deadline, added.order.id);
@@ -49,6 +51,21 @@ Request* RequestTable::Find(RequestId id) {
 Request* RequestTable::FindNamed(const std::string& name) {
   const auto found = named_.find(name);
   return found == named_.end() ? nullptr : found->second;
+}
+
+Request* RequestTable::FindRead(RequestId stream) {
+  const auto found = read_.find(stream.value);
+  return found == read_.end() ? nullptr : found->second;
+}
+
+void RequestTable::Hand(Request& request, const Reader& reader, std::optional<Micros> deadline) {
+  read_.erase(request.reader.stream.value);
+  CONCLAVE_CHECK(read_.emplace(reader.stream.value, &request).second, "stream %llu reads already",
+                 static_cast<unsigned long long>(reader.stream.value));
+  request.reader = reader;
+  if (request.deadline.has_value()) deadlines_.erase({*request.deadline, request.order.id});
+  request.deadline = deadline;
+  if (deadline.has_value()) deadlines_.emplace(*deadline, request.order.id);
 }
 
 void RequestTable::Run(Request& request) {
@@ -78,6 +95,7 @@ void RequestTable::Remove(Request& request) {
   request.state = RequestState::kEnded;
   if (request.deadline.has_value()) deadlines_.erase({*request.deadline, request.order.id});
   named_.erase(request.name);
+  read_.erase(request.reader.stream.value);
   live_.erase(request.order.id.value);
 }
 
@@ -93,7 +111,7 @@ std::vector<RequestId> RequestTable::All() const {
 
 void RequestTable::CheckInvariants() const {
   CONCLAVE_CHECK(live_.size() == running_.size() + waiting_.size(), "%zu live", live_.size());
-  CONCLAVE_CHECK(named_.size() == live_.size());
+  CONCLAVE_CHECK(named_.size() == live_.size() && read_.size() == live_.size());
   CONCLAVE_CHECK(std::ranges::is_sorted(running_, std::less{},
                                         [](const Request* request) { return request->order; }));
   std::int64_t tokens = 0;

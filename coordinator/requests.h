@@ -28,6 +28,19 @@ struct ByArrival {
   friend auto operator<=>(const ByArrival&, const ByArrival&) = default;
 };
 
+// Who reads the answer now.
+struct Reader {
+  RequestId stream;
+  std::int32_t has = 0;  // so many tokens of the answer came with an earlier stream
+};
+
+// The answer so far, for a stream that takes over.
+struct Said {
+  std::string text;
+  std::vector<std::uint32_t> text_ends;  // by token: bytes of text that were final with it
+  std::vector<TokenLogprob> logprobs;    // by token, when asked for
+};
+
 enum class RequestState : std::uint8_t { kWaiting, kRunning, kEnded };
 
 struct Request {
@@ -38,7 +51,9 @@ struct Request {
   std::int32_t prompt_tokens = 0;
   std::int32_t length_max = 0;  // tokens in all, prompt included, at which it ends
   bool max_tokens_given = false;
+  std::vector<std::string> stops;
   bool include_stop_in_text = false;
+  bool skip_special = true;
   std::optional<Micros> deadline;
 
   // What is known so far.
@@ -61,6 +76,8 @@ struct Request {
   StepId planned_in;             // the newest plan with a chunk of it
 
   // What the client gets.
+  Reader reader;
+  Said said;
   std::unique_ptr<StreamDecoder> decoder;  // null: no text
   StopScanner scanner;
   std::vector<TokenLogprob> prompt_logprobs;  // entry i is of position i + 1
@@ -94,6 +111,9 @@ class RequestTable {
   Request& Add(std::unique_ptr<Request> request);  // waiting; CHECKs that the id is new
   Request* Find(RequestId id);
   Request* FindNamed(const std::string& name);
+  Request* FindRead(RequestId stream);  // by the stream that reads it now
+  // Another stream reads it from now on; what the old one said about time counts no more.
+  void Hand(Request& request, const Reader& reader, std::optional<Micros> deadline);
   void Run(Request& request);     // waiting -> running
   void Wait(Request& request);    // running -> waiting
   void Remove(Request& request);  // destroys it; it must have an ending
@@ -111,6 +131,7 @@ class RequestTable {
  private:
   absl::flat_hash_map<std::uint64_t, std::unique_ptr<Request>> live_;  // looked up, never walked
   absl::flat_hash_map<std::string, Request*> named_;
+  absl::flat_hash_map<std::uint64_t, Request*> read_;  // by stream
   std::vector<Request*> running_;
   std::set<std::pair<ByArrival, Request*>> waiting_;  // the order is unique: pointers never decide
   std::set<std::pair<Micros, RequestId>> deadlines_;

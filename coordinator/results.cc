@@ -71,7 +71,7 @@ std::string CheckExtras(const CoordinatorState& state, const PlannedPart& part,
 
 // Positions may come again after a recompute: each counts once.
 void TakePromptLogprobs(Request& request, const PromptLogprobs& prompt) {
-  if (request.usage.completion_tokens > 0) return;  // sent already
+  if (request.usage.completion_tokens > 0) return;  // all are here
   for (std::size_t i = 0; i < prompt.entries.size(); ++i) {
     const std::int64_t position = prompt.begin + static_cast<std::int64_t>(i);
     const auto next = static_cast<std::int64_t>(request.prompt_logprobs.size()) + 1;

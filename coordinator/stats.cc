@@ -60,6 +60,8 @@ ClusterStatus StatusOf(const CoordinatorState& state, Micros now) {
   status.cached_prompt_tokens = totals.cached_prompt_tokens;
   status.emitted_tokens = totals.emitted_tokens;
   status.preemptions = totals.preemptions;
+  status.resumed = totals.resumed;
+  status.attached = totals.attached;
   status.endings.assign(totals.endings.begin(), totals.endings.end());
   status.phases.assign(totals.phases.begin(), totals.phases.end());
   status.exchange_bytes = totals.exchange_bytes;

@@ -37,7 +37,7 @@ void SendLast(CoordinatorState& state, Request& request, Micros now, StreamPart 
     PublishBlocks(state, request);
     PutDown(state, request);
   }
-  outbox.push_back(TellClient{request.order.id, std::move(part)});
+  outbox.push_back(TellClient{request.reader.stream, std::move(part)});
   state.requests.Remove(request);
 }
 
@@ -85,34 +85,69 @@ std::optional<Ending> Judge(Request& request, TokenId token, StreamPart& part) {
   return Ending{.end = End::kLength};
 }
 
+// Whether a stream with this ending may be resumed, so that what is held back comes then.
+bool MayBeResumed(End end) {
+  switch (end) {
+    case End::kStop:
+    case End::kLength:
+    case End::kCancelled:
+      return false;
+    case End::kDeadline:
+    case End::kRefused:
+    case End::kOverloaded:
+    case End::kUnavailable:
+    case End::kReplaced:
+    case End::kInternal:
+      break;
+  }
+  return true;
+}
+
+// Keeps what is new in `part` for a stream that takes over, and takes out of it what the reader
+// has.
+void Remember(Request& request, StreamPart& part) {
+  Said& said = request.said;
+  said.text += part.text;
+  said.text_ends.push_back(static_cast<std::uint32_t>(said.text.size()));
+  said.logprobs.insert(said.logprobs.end(), part.logprobs.begin(), part.logprobs.end());
+  if (request.usage.completion_tokens <= request.reader.has) {
+    part = {};
+  } else if (request.usage.completion_tokens == 1) {
+    part.prompt_logprobs = request.prompt_logprobs;
+  }
+}
+
 }  // namespace
 
 void Emit(CoordinatorState& state, Request& request, const Emission& emission,
           CoordinatorOutbox& outbox) {
   const SampledToken& sampled = emission.sampled;
   StreamPart part;
-  if (request.usage.completion_tokens == 0) {
-    part.prompt_logprobs = std::move(request.prompt_logprobs);
-  }
   request.tokens.push_back(sampled.token);
   ++request.usage.completion_tokens;
   ++state.totals.emitted_tokens;
   NoteTime(request, emission.now);
   part.ids.push_back(sampled.token);
   if (request.sampling.logprobs.has_value()) part.logprobs.push_back(sampled.logprob);
-  if (std::optional<Ending> ending = Judge(request, sampled.token, part)) {
+  std::optional<Ending> ending = Judge(request, sampled.token, part);
+  Remember(request, part);
+  if (ending.has_value()) {
     request.Finish(*std::move(ending));
     SendLast(state, request, emission.now, std::move(part), outbox);
     return;
   }
   if (request.state == RequestState::kRunning) PublishBlocks(state, request);
-  outbox.push_back(TellClient{request.order.id, std::move(part)});
+  if (!part.ids.empty()) {
+    outbox.push_back(TellClient{request.reader.stream, std::move(part)});
+  }
 }
 
 void EndRequest(CoordinatorState& state, Request& request, Micros now, Ending ending,
                 CoordinatorOutbox& outbox) {
   StreamPart part;
-  FlushText(request, std::nullopt, part);
+  if (!MayBeResumed(ending.end) && request.usage.completion_tokens >= request.reader.has) {
+    FlushText(request, std::nullopt, part);
+  }
   request.Finish(std::move(ending));
   SendLast(state, request, now, std::move(part), outbox);
 }

@@ -5,8 +5,9 @@
 
 namespace conclave {
 
-// One more token of `request`: its text, stop rules, and the part that the client gets. Ends the
-// request (and destroys it) when a rule says so.
+// One more token of `request`: its text, stop rules, and the part that the client gets, which is
+// nothing while it has these tokens from an earlier stream. Ends the request (and destroys it) when
+// a rule says so.
 struct Emission {
   Micros now;
   const SampledToken& sampled;
@@ -15,7 +16,8 @@ void Emit(CoordinatorState& state, Request& request, const Emission& emission,
           CoordinatorOutbox& outbox);
 
 // Ends a request for a reason that is not its text: cancelled, deadline, refused, unavailable.
-// What was held back is flushed; the request is destroyed.
+// What was held back is flushed, unless the stream may be resumed: then it comes in its place. The
+// request is destroyed.
 void EndRequest(CoordinatorState& state, Request& request, Micros now, Ending ending,
                 CoordinatorOutbox& outbox);
 

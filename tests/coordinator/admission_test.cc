@@ -104,6 +104,8 @@ TEST(Admission, EveryBadFieldIsNamed) {
       {"output.logprobs", [](ClientAsk& ask) { ask.logprobs = 33; }},
       {"output.logprobs", [](ClientAsk& ask) { ask.logprobs = -1; }},
       {"output.prompt_logprobs", [](ClientAsk& ask) { ask.prompt_logprobs = 33; }},
+      {"resume_after", [](ClientAsk& ask) { ask.resume_after = -1; }},
+      {"resume_after", [](ClientAsk& ask) { ask.resume_after = 1025; }},
   };
   for (const Bad& bad : all) {
     Door door;
@@ -129,6 +131,7 @@ TEST(Admission, WhatIsAtTheEdgeIsGood) {
   ask.logprobs = 32;
   ask.min_tokens = 8;
   ask.stop.assign(16, std::string(256, 'x'));
+  ask.resume_after = 1024;
   const auto request = door.In(ask);
   ASSERT_NE(request, nullptr);
   EXPECT_EQ(request->length_max, 1024) << "the context cuts max_tokens";
@@ -195,11 +198,15 @@ TEST(Admission, QueuesAreBounded) {
   EXPECT_NE(door.In(Good()), nullptr) << "an empty queue takes any that fits";
 }
 
-TEST(Admission, NamesAreUniqueAndLateIsLate) {
+TEST(Admission, WhoMayTakeALiveRequestOverNeedsNoRoom) {
   Door door;
-  door.context_.name_taken = true;
-  EXPECT_EQ(std::get<Ending>(door.Knock(Good())).field, "request_id");
-  door.context_.name_taken = false;
+  door.context_.waiting = 1024;
+  door.context_.live = true;
+  EXPECT_NE(door.In(Good()), nullptr);
+}
+
+TEST(Admission, LateIsLate) {
+  Door door;
   ClientAsk ask = Good();
   ask.deadline = 5;
   EXPECT_EQ(std::get<Ending>(door.Knock(ask)).end, End::kDeadline);

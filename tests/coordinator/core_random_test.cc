@@ -83,6 +83,16 @@ class Storm {
     asks_.push_back(world_.Ask(std::move(ask)));
   }
 
+  // Somebody comes back for the rest of an answer that runs, waits or has ended.
+  void AskAgain() {
+    const Client& before = world_.At(asks_[rng_.Below(asks_.size())]);
+    ClientAsk ask = before.ask;
+    const int known = ask.resume_after + static_cast<int>(before.ids.size());
+    ask.resume_after = Chance(0.8) ? known : Between(0, known + 2);
+    ask.deadline.reset();
+    asks_.push_back(world_.Ask(std::move(ask)));
+  }
+
   std::string RandomStop() {
     std::string stop;
     for (int i = Between(1, 3); i > 0; --i) stop.push_back(static_cast<char>('a' + Between(0, 25)));
@@ -96,6 +106,7 @@ class Storm {
 
   void Turn() {
     if (Chance(0.15)) AskSomething();
+    if (Chance(0.01) && !asks_.empty()) AskAgain();
     if (Chance(0.01) && !asks_.empty()) world_.Leave(asks_[rng_.Below(asks_.size())]);
     if (Chance(0.01)) world_.Abort(absl::StrCat("r", rng_.Below(asked_ + 1)));
     if (Chance(0.05)) world_.Pass(Between(1, 2000));
@@ -158,7 +169,7 @@ void ExpectNothingHeld(World& world) {
 class CoreRandom : public testing::TestWithParam<bool> {};
 
 TEST_P(CoreRandom, EveryRequestEndsOnceWithTheOraclesTokens) {
-  std::uint64_t preemptions = 0, cached = 0, whole = 0;
+  std::uint64_t preemptions = 0, cached = 0, whole = 0, attached = 0;
   for (std::uint64_t seed = 0; seed < 150 && !HasFailure(); ++seed) {
     SCOPED_TRACE(absl::StrCat("seed ", seed));
     Storm storm({.seed = seed, .faults = GetParam()});
@@ -167,6 +178,7 @@ TEST_P(CoreRandom, EveryRequestEndsOnceWithTheOraclesTokens) {
     ExpectNothingHeld(storm.world());
     preemptions += storm.preemptions();
     cached += storm.world().core().Status(0).cached_prompt_tokens;
+    attached += storm.world().core().Status(0).attached;
     for (const auto& [id, client] : storm.world().clients()) {
       whole += client.ending->end == End::kLength || client.ending->end == End::kStop ? 1 : 0;
     }
@@ -175,6 +187,7 @@ TEST_P(CoreRandom, EveryRequestEndsOnceWithTheOraclesTokens) {
   EXPECT_GT(preemptions, 200u);
   EXPECT_GT(cached, 10'000u);
   EXPECT_GT(whole, 2'000u);
+  EXPECT_GT(attached, 100u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Weathers, CoreRandom, testing::Bool(),

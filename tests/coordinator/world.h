@@ -17,6 +17,7 @@ struct Client {
   ClientAsk ask;
   std::vector<TokenId> ids;
   std::string text;
+  std::vector<std::size_t> text_ends;  // by token, when each came in a part of its own
   std::vector<TokenLogprob> logprobs, prompt_logprobs;
   std::vector<std::uint16_t> routed;
   std::optional<Ending> ending;
