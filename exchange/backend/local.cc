@@ -18,6 +18,7 @@
 #include "base/limits.h"
 #include "base/status.h"
 #include "exchange/backend/view_check.h"
+#include "exchange/backend/wait_board.h"
 #include "exchange/backends.h"
 
 namespace conclave {
@@ -89,7 +90,7 @@ class LocalBackend final : public ExchangeBackend {
   absl::Status Exchange(std::span<const OutFrame> sends, FrameSink& sink, Micros timeout) override;
   void Abort(Epoch epoch) override;
   void Close() override;
-  ExchangeWait Waiting() const override { return {}; }
+  ExchangeWait Waiting() const override { return board_.Read(); }
   const ExchangeStats& stats() const override { return stats_; }
 
  private:
@@ -120,6 +121,8 @@ class LocalBackend final : public ExchangeBackend {
   bool broken_ = false;
   std::optional<Epoch> aborted_;  // under the hub's lock
   std::vector<Link> links_;
+  std::uint64_t number_ = 0;  // exchanges of this epoch so far
+  WaitBoard board_;
   ExchangeStats stats_;
 };
 
@@ -153,6 +156,7 @@ absl::Status LocalBackend::Open(const EpochView& view, Micros) {
   mine_ = std::exchange(standby_, std::move(fresh));
   epoch_ = view.epoch;
   broken_ = true;  // until every peer is found
+  number_ = 0;
   if (AbortedLocked()) return AbortedError();
   for (const Peer& peer : view.peers) RETURN_IF_ERROR(ConnectLocked(peer));
   broken_ = false;
@@ -165,7 +169,9 @@ absl::Status LocalBackend::Exchange(std::span<const OutFrame> sends, FrameSink& 
   RETURN_IF_ERROR(CheckSends(view_, sends));
   const Clock::time_point deadline = Clock::now() + std::chrono::microseconds(timeout);
   Lock lock(hub_->mutex);
+  board_.Begin(++number_);
   absl::Status status = RunLocked(lock, sends, sink, deadline);
+  board_.End();
   if (!status.ok()) {
     broken_ = true;
     WithdrawLocked(lock);
@@ -183,6 +189,7 @@ absl::Status LocalBackend::RunLocked(Lock& lock, std::span<const OutFrame> sends
     if (AbortedLocked()) return AbortedError();
     bool progress = false;
     bool done = true;
+    SlotSet missing;
     for (std::size_t i = 0; i < links_.size(); ++i) {
       Link& link = links_[i];
       Mailbox& theirs = link.endpoint->from[self];
@@ -195,12 +202,14 @@ absl::Status LocalBackend::RunLocked(Lock& lock, std::span<const OutFrame> sends
       if (!link.received) RETURN_IF_ERROR(TakeLocked(lock, link, sink, progress));
       const bool delivered =
           link.sent && (theirs.state == Mailbox::State::kEmpty || theirs.sender != mine_->id);
+      if (!link.received) missing.Add(link.slot);
       if (link.received && delivered) continue;
       done = false;
       if (link.endpoint->closed) {
         return absl::UnavailableError(absl::StrCat("slot ", link.slot.value, " closed its end"));
       }
     }
+    board_.Missing(missing);
     if (done) break;
     if (progress) continue;
     if (Clock::now() >= deadline) return WhoIsMissing();

@@ -19,6 +19,7 @@
 #include "exchange/backend/ucx_link.h"
 #include "exchange/backend/ucx_worker.h"
 #include "exchange/backend/view_check.h"
+#include "exchange/backend/wait_board.h"
 #include "exchange/backends.h"
 
 namespace conclave {
@@ -54,7 +55,7 @@ class UcxBackend final : public ExchangeBackend {
   absl::Status Exchange(std::span<const OutFrame> sends, FrameSink& sink, Micros timeout) override;
   void Abort(Epoch epoch) override;
   void Close() override;
-  ExchangeWait Waiting() const override { return {}; }
+  ExchangeWait Waiting() const override { return board_.Read(); }
   const ExchangeStats& stats() const override { return stats_; }
 
  private:
@@ -89,6 +90,7 @@ class UcxBackend final : public ExchangeBackend {
   Clock::time_point next_watch_;
   unsigned polls_ = 0;
   std::atomic<std::uint64_t> aborted_below_{0};  // epochs less than this are aborted
+  WaitBoard board_;
   ExchangeStats stats_;
 };
 
@@ -275,7 +277,9 @@ absl::Status UcxBackend::Exchange(std::span<const OutFrame> sends, FrameSink& si
   deadline_ = Clock::now() + std::chrono::microseconds(timeout);
   for (const std::unique_ptr<UcxLink>& link : links_) link->Begin();
   sink_ = &sink;
+  board_.Begin(number_ + 1);
   absl::Status status = Run(sends, sink);
+  board_.End();
   sink_ = nullptr;
   if (!status.ok()) {
     open_ = false;
@@ -318,11 +322,14 @@ absl::Status UcxBackend::StartSends(std::span<const OutFrame> sends) {
 absl::Status UcxBackend::Advance(FrameSink& sink, bool& done) {
   RETURN_IF_ERROR(inbox_);
   done = true;
+  SlotSet missing;
   for (const std::unique_ptr<UcxLink>& link : links_) {
     if (link->Waits(number_)) RETURN_IF_ERROR(link->Take(number_, sink));
     RETURN_IF_ERROR(link->Poll());
     done = done && link->done();
+    if (!link->received()) missing.Add(link->slot());
   }
+  board_.Missing(missing);
   return absl::OkStatus();
 }
 

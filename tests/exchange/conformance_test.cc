@@ -1,6 +1,9 @@
 // What every backend promises when nothing goes wrong. faults_test.cc has the rest.
+#include <atomic>
 #include <filesystem>
 #include <latch>
+#include <memory>
+#include <thread>
 
 #include "exchange/rig.h"
 #include "gtest/gtest.h"
@@ -91,6 +94,39 @@ TEST_P(Conformance, OneFrameAheadIsKept) {
     }
     for (int n = 0; n < 10; ++n) EXPECT_EQ(rig.party(i).Exchange(kLong), absl::OkStatus());
   });
+}
+
+// The next epoch is opened and tried on backends of its own while the running one exchanges; then
+// the old ones go.
+TEST_P(Conformance, ASecondBackendOpensWhileTheFirstExchanges) {
+  auto running = std::make_unique<Rig>(GetParam(), std::vector<int>{0, 1});
+  std::atomic<bool> stop{false};
+  const std::vector<Peer> peers = running->Peers();
+  std::thread load([&] {
+    running->Each([&](int i) {
+      Party& party = running->party(i);
+      ASSERT_EQ(party.Open(Epoch{1}, peers), absl::OkStatus());
+      party.set_size([](const FrameName&) { return std::size_t{3000}; });
+      std::uint64_t exchanges = 0;
+      // One of them says when to stop, and the other hears it from the frame's absence at the
+      // latest: Abort ends the exchange it waits in.
+      while (!stop.load()) {
+        const absl::Status status = party.Exchange(kLong);
+        if (stop.load()) break;
+        ASSERT_EQ(status, absl::OkStatus());
+        ++exchanges;
+      }
+      EXPECT_GT(exchanges, 0u);
+      running->party(1 - i).backend().Abort(Epoch{1});
+    });
+  });
+  while (running->party(0).backend().Waiting().exchange < 10) std::this_thread::yield();
+  for (std::uint64_t epoch = 2; epoch < 12; ++epoch) {
+    Rig next(GetParam(), {0, 1, 2});
+    next.ExpectWorks(Epoch{epoch}, 3);
+  }
+  stop = true;
+  load.join();
 }
 
 std::ptrdiff_t OpenFiles() {

@@ -33,6 +33,32 @@ TEST_P(Faults, ADeadlineNamesExactlyTheMissingSlots) {
   rig.ExpectWorks(Epoch{2}, 3);
 }
 
+TEST_P(Faults, AnyThreadSeesWhereAnExchangeStandsAndForWhomItWaits) {
+  Rig rig(GetParam(), {0, 3, 7, 127});
+  EXPECT_EQ(rig.party(0).backend().Waiting().exchange, 0u);
+  Connect(rig, Epoch{1});
+  EXPECT_EQ(rig.party(0).backend().Waiting().exchange, 0u) << "none runs";
+  std::thread waiting([&] { EXPECT_FALSE(rig.party(0).Exchange(kLong).ok()); });
+  std::thread sent([&] { EXPECT_FALSE(rig.party(2).Exchange(kLong).ok()); });
+  SlotSet silent;
+  silent.Add(Slot{3});
+  silent.Add(Slot{127});
+  ExchangeWait seen;
+  for (int i : {0, 2}) {
+    do {
+      seen = rig.party(i).backend().Waiting();
+      std::this_thread::yield();
+    } while (seen.exchange == 0 || seen.missing != silent);
+    EXPECT_EQ(seen.exchange, 2u) << "the second of this epoch";
+  }
+  for (int i : {0, 2}) rig.party(i).backend().Abort(Epoch{1});
+  waiting.join();
+  sent.join();
+  EXPECT_EQ(rig.party(0).backend().Waiting().exchange, 0u);
+  EXPECT_TRUE(rig.party(0).backend().Waiting().missing.empty());
+  rig.ExpectWorks(Epoch{2}, 3);
+}
+
 TEST_P(Faults, APeerThatNeverOpenedIsMissing) {
   Rig rig(GetParam(), {0, 1});
   ASSERT_EQ(rig.party(0).Open(Epoch{1}, rig.Peers()), absl::OkStatus());
