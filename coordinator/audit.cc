@@ -11,11 +11,15 @@ namespace {
 // Every held block of every pool belongs to running sequences, and the other way round.
 void AuditBlocks(const CoordinatorState& state) {
   std::map<Slot, std::map<BlockId, int>> holders;
-  for (const Request* request : state.requests.running()) {
-    CONCLAVE_CHECK(std::ranges::find(state.live, request->home) != state.live.end(),
+  const auto add = [&](const Request& request, const Stay& stay) {
+    CONCLAVE_CHECK(std::ranges::find(state.live, stay.home) != state.live.end(),
                    "request %llu lives nowhere",
-                   static_cast<unsigned long long>(request->order.id.value));
-    for (const BlockId block : request->blocks) ++holders[request->home][block];
+                   static_cast<unsigned long long>(request.order.id.value));
+    for (const BlockId block : stay.blocks) ++holders[stay.home][block];
+  };
+  for (const Request* request : state.requests.running()) {
+    add(*request, *request);
+    if (request->understudy != nullptr) add(*request, *request->understudy);
   }
   for (const Slot slot : state.live) {
     const KvBlocks& blocks = state.homes[static_cast<std::size_t>(slot.value)]->blocks;

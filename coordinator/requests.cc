@@ -12,6 +12,11 @@ auto PlaceOf(std::vector<Request*>& running, const Request& request) {
                                   [](const Request* r) { return r->order; });
 }
 
+void CheckStay(const Stay& stay) {
+  CONCLAVE_CHECK(stay.done <= stay.planned);
+  CONCLAVE_CHECK(static_cast<std::int64_t>(stay.blocks.size()) * kKvBlockTokens >= stay.planned);
+}
+
 }  // namespace
 
 void Request::UpdateHashes() {
@@ -117,15 +122,20 @@ void RequestTable::CheckInvariants() const {
   std::int64_t tokens = 0;
   for (const auto& [order, request] : waiting_) {
     CONCLAVE_CHECK(request->state == RequestState::kWaiting && request->blocks.empty());
+    CONCLAVE_CHECK(request->understudy == nullptr);
     tokens += request->prompt_tokens;
   }
   CONCLAVE_CHECK(tokens == waiting_tokens_);
   for (const Request* request : running_) {
     CONCLAVE_CHECK(request->state == RequestState::kRunning && !request->ending.has_value());
-    CONCLAVE_CHECK(request->done <= request->planned &&
-                   request->planned <= request->length_planned());
-    CONCLAVE_CHECK(static_cast<std::int64_t>(request->blocks.size()) * kKvBlockTokens >=
-                   request->planned);
+    CONCLAVE_CHECK(request->planned <= request->length_planned());
+    CheckStay(*request);
+    if (request->understudy == nullptr) continue;
+    const Understudy& understudy = *request->understudy;
+    CheckStay(understudy);
+    CONCLAVE_CHECK(understudy.home != request->home);
+    CONCLAVE_CHECK(understudy.planned <= understudy.goal &&
+                   understudy.goal < static_cast<std::int32_t>(request->tokens.size()));
   }
 }
 

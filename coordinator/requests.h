@@ -17,7 +17,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "coordinator/core.h"
-#include "coordinator/kv_blocks.h"
+#include "coordinator/stay.h"
 #include "coordinator/stop_scanner.h"
 
 namespace conclave {
@@ -43,7 +43,7 @@ struct Said {
 
 enum class RequestState : std::uint8_t { kWaiting, kRunning, kEnded };
 
-struct Request {
+struct Request : Stay {
   // What was asked, resolved.
   ByArrival order;
   std::string name;  // the client's id
@@ -61,19 +61,10 @@ struct Request {
   std::vector<TokenId> tokens;        // prompt, then emitted
   std::vector<std::uint64_t> hashes;  // of each whole block of tokens; see UpdateHashes
 
-  // Where it runs. Positions [0, planned) are in plans sent; `in_flight` tokens were sampled by
-  // plans whose results are not back; positions [0, done) are in results that are.
-  Slot home;
-  SeqId seq;
-  bool open_due = false;   // the next plan with a chunk of it must open it
-  bool confirmed = false;  // a result of this sequence has come back
-  std::int32_t planned = 0;
+  // Where it runs is its stay; `in_flight` tokens were sampled there by plans whose results are not
+  // back. The understudy, if any, catches up on another worker (moves.h).
   std::int32_t in_flight = 0;
-  std::int32_t done = 0;
-  std::vector<BlockId> blocks;  // held; the first blocks_known are in the worker's table
-  std::int32_t blocks_known = 0;
-  std::vector<ContentId> chain;  // content of the first whole blocks that were published
-  StepId planned_in;             // the newest plan with a chunk of it
+  std::unique_ptr<Understudy> understudy;
 
   // What the client gets.
   Reader reader;

@@ -93,8 +93,16 @@ void TakeRouted(Request& request, const RoutedExperts& routed) {
   request.routed_positions += routed.positions - skip;
 }
 
+// Null: the sequence is closed, what came of it is of no use.
+Stay* StayOf(Request& request, SeqId seq) {
+  if (request.seq == seq) return &request;
+  Understudy* understudy = request.understudy.get();
+  return understudy != nullptr && understudy->seq == seq ? understudy : nullptr;
+}
+
 void ApplyRows(CoordinatorState& state, const PlannedPart& part, Micros now,
                const StepResult& result, CoordinatorOutbox& outbox) {
+  // What an understudy reports, the request's own sequence has reported before.
   const auto find = [&](SeqId seq) -> Request* {
     const PlannedRow* row = RowOf(part, seq);
     Request* request = row == nullptr ? nullptr : state.requests.Find(row->request);
@@ -111,10 +119,11 @@ void ApplyRows(CoordinatorState& state, const PlannedPart& part, Micros now,
     const SampledToken* sampled = row.sample ? &result.sampled[next++] : nullptr;
     // Gone: it ended while this was under way. Then the result is of no use.
     Request* request = state.requests.Find(row.request);
-    if (request == nullptr || request->seq != row.seq) continue;
+    Stay* stay = request == nullptr ? nullptr : StayOf(*request, row.seq);
+    if (stay == nullptr) continue;
     if (request->state == RequestState::kRunning) {
-      request->done = row.begin + row.count;
-      request->confirmed = true;
+      stay->done = row.begin + row.count;
+      stay->confirmed = true;
     }
     if (sampled == nullptr) continue;
     CONCLAVE_CHECK(request->in_flight > 0 &&

@@ -1,6 +1,9 @@
 #include "coordinator/resume.h"
 
 #include <algorithm>
+#include <vector>
+
+#include "coordinator/moves.h"
 
 namespace conclave {
 namespace {
@@ -28,17 +31,47 @@ void Requeue(CoordinatorState& state, Request& request) {
   state.requests.Wait(request);
 }
 
-// Back to the positions that results speak of.
-void StepBack(Home& home, Request& request) {
-  const auto keep = static_cast<std::size_t>((request.done + kKvBlockTokens - 1) / kKvBlockTokens);
-  while (request.blocks.size() > keep) {
-    home.blocks.Release(request.blocks.back());
-    request.blocks.pop_back();
+// Back to the positions that results speak of. False when there are none: it was never opened, and
+// what it shares may never have been written.
+bool StepBack(CoordinatorState& state, Stay& stay) {
+  if (stay.done == 0) return false;
+  if (!stay.confirmed) {
+    Reopen(state, stay, stay.done / kKvBlockTokens * kKvBlockTokens);
+    return true;
   }
-  request.blocks_known = static_cast<std::int32_t>(request.blocks.size());
-  request.planned = request.done;
-  request.chain.resize(
-      std::min(request.chain.size(), static_cast<std::size_t>(request.done / kKvBlockTokens)));
+  Home& home = state.HomeAt(stay.home);
+  const auto keep = static_cast<std::size_t>((stay.done + kKvBlockTokens - 1) / kKvBlockTokens);
+  while (stay.blocks.size() > keep) {
+    home.blocks.Release(stay.blocks.back());
+    stay.blocks.pop_back();
+  }
+  stay.blocks_known = static_cast<std::int32_t>(stay.blocks.size());
+  stay.planned = stay.done;
+  stay.chain.resize(
+      std::min(stay.chain.size(), static_cast<std::size_t>(stay.done / kKvBlockTokens)));
+  return true;
+}
+
+// What it computed on its next home is not lost with the old one.
+void LoseHome(CoordinatorState& state, Request& request) {
+  const Understudy* understudy = request.understudy.get();
+  const std::int32_t keep =
+      understudy == nullptr ? 0 : understudy->done / kKvBlockTokens * kKvBlockTokens;
+  if (keep > 0) {
+    TakeOver(state, request, keep);
+  } else {
+    Requeue(state, request);
+  }
+}
+
+std::vector<Request*> UnderstudiesAt(CoordinatorState& state, Slot slot) {
+  std::vector<Request*> found;
+  for (Request* request : state.requests.running()) {
+    if (request->understudy != nullptr && request->understudy->home == slot) {
+      found.push_back(request);
+    }
+  }
+  return found;
 }
 
 }  // namespace
@@ -47,18 +80,18 @@ void Evict(CoordinatorState& state, Slot slot) {
   ForgetInFlight(state, slot);
   state.homes[static_cast<std::size_t>(slot.value)].reset();
   std::erase(state.live, slot);
-  for (Request* request : RunningAt(state, slot)) Requeue(state, *request);
+  for (Request* request : UnderstudiesAt(state, slot)) PutDownUnderstudy(state, *request);
+  for (Request* request : RunningAt(state, slot)) LoseHome(state, *request);
 }
 
 void RollBack(CoordinatorState& state, Slot slot) {
   Home& home = state.HomeAt(slot);
   ForgetInFlight(state, slot);
+  for (Request* request : UnderstudiesAt(state, slot)) {
+    if (!StepBack(state, *request->understudy)) PutDownUnderstudy(state, *request);
+  }
   for (Request* request : RunningAt(state, slot)) {
-    if (request->confirmed) {
-      StepBack(home, *request);
-    } else {
-      Requeue(state, *request);  // it was never opened; what it shares may never have been written
-    }
+    if (!StepBack(state, *request)) Requeue(state, *request);
   }
   home.blocks.ForgetFilledAfter(home.answered);
   std::vector<SeqId> never_opened;

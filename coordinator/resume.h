@@ -1,7 +1,8 @@
 // What becomes of sequences when the epoch changes. A worker keeps its sequences and their K and V
 // over epochs, and a step that it did not finish has left no trace; so those on workers that stay
-// go back to what the results say and continue, and those of workers that are gone go back to the
-// queue and are computed again from prompt and emitted tokens.
+// go back to what the results say and continue, and those of workers that are gone continue where
+// they were moving to, or go back to the queue and are computed again from prompt and emitted
+// tokens.
 #pragma once
 
 #include "coordinator/state.h"

@@ -11,39 +11,78 @@ void Log(CoordinatorOutbox& outbox, LogLine::Level level, std::string text) {
   outbox.push_back(LogLine{level, std::move(text)});
 }
 
-void PutDown(CoordinatorState& state, Request& request) {
-  Home* home = state.HomeOrNull(request.home);
-  if (home != nullptr) {
-    // The end of a chain goes first: its beginning is what others share.
-    for (auto block = request.blocks.rbegin(); block != request.blocks.rend(); ++block) {
-      home->blocks.Release(*block);
-    }
-    if (!request.open_due) home->closes_due.push_back(request.seq);
+namespace {
+
+void Close(CoordinatorState& state, const Stay& stay) {
+  if (!stay.open_due) state.HomeAt(stay.home).closes_due.push_back(stay.seq);
+}
+
+// The end of a chain goes first: its beginning is what others share.
+void ReleaseAfter(KvBlocks& blocks, Stay& stay, std::size_t keep) {
+  while (stay.blocks.size() > keep) {
+    blocks.Release(stay.blocks.back());
+    stay.blocks.pop_back();
   }
-  request.blocks.clear();
-  request.chain.clear();
-  request.blocks_known = 0;
-  request.planned = 0;
-  request.done = 0;
-  request.open_due = false;
-  request.confirmed = false;
+}
+
+void PutDownStay(CoordinatorState& state, Stay& stay) {
+  if (Home* home = state.HomeOrNull(stay.home)) {
+    ReleaseAfter(home->blocks, stay, 0);
+    Close(state, stay);
+  }
+  stay.blocks.clear();
+  stay.chain.clear();
+  stay.blocks_known = 0;
+  stay.planned = 0;
+  stay.done = 0;
+  stay.open_due = false;
+  stay.confirmed = false;
+}
+
+}  // namespace
+
+void PutDown(CoordinatorState& state, Request& request) {
+  PutDownUnderstudy(state, request);
+  PutDownStay(state, request);
+}
+
+void PutDownUnderstudy(CoordinatorState& state, Request& request) {
+  if (request.understudy == nullptr) return;
+  PutDownStay(state, *request.understudy);
+  request.understudy.reset();
+}
+
+void Reopen(CoordinatorState& state, Stay& stay, std::int32_t keep) {
+  CONCLAVE_CHECK(keep % kKvBlockTokens == 0 && keep <= stay.planned);
+  Close(state, stay);
+  const auto blocks = static_cast<std::size_t>(keep / kKvBlockTokens);
+  ReleaseAfter(state.HomeAt(stay.home).blocks, stay, blocks);
+  stay.chain.resize(std::min(stay.chain.size(), blocks));
+  stay.planned = keep;
+  stay.done = std::min(stay.done, keep);
+  stay.seq = SeqId{};  // what the old one still says is of no use
+  stay.open_due = true;
+  stay.confirmed = false;
+}
+
+void PublishBlocks(CoordinatorState& state, Stay& stay, std::span<const TokenId> tokens) {
+  if (!state.config.prefix_cache) return;
+  const auto known = std::min(static_cast<std::size_t>(stay.planned), tokens.size());
+  const std::size_t whole = known / kKvBlockTokens;
+  if (stay.chain.size() >= whole) return;
+  KvBlocks& blocks = state.HomeAt(stay.home).blocks;
+  while (stay.chain.size() < whole) {
+    const std::size_t at = stay.chain.size();
+    stay.chain.push_back(
+        blocks.Publish({.block = stay.blocks[at],
+                        .before = at == 0 ? ContentId{} : stay.chain.back(),
+                        .tokens = tokens.subspan(at * kKvBlockTokens, kKvBlockTokens),
+                        .step = stay.planned_in}));
+  }
 }
 
 void PublishBlocks(CoordinatorState& state, Request& request) {
-  if (!state.config.prefix_cache) return;
-  const std::int32_t known =
-      std::min(request.planned, static_cast<std::int32_t>(request.tokens.size()));
-  const std::size_t whole = static_cast<std::size_t>(known / kKvBlockTokens);
-  if (request.chain.size() >= whole) return;
-  KvBlocks& blocks = state.HomeAt(request.home).blocks;
-  while (request.chain.size() < whole) {
-    const std::size_t at = request.chain.size();
-    request.chain.push_back(blocks.Publish(
-        {.block = request.blocks[at],
-         .before = at == 0 ? ContentId{} : request.chain.back(),
-         .tokens = std::span(request.tokens).subspan(at * kKvBlockTokens, kKvBlockTokens),
-         .step = request.planned_in}));
-  }
+  PublishBlocks(state, request, request.tokens);
 }
 
 }  // namespace conclave

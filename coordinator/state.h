@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -66,7 +67,7 @@ struct PlannedStep {
 
 struct Totals {
   std::uint64_t steps = 0, prompt_tokens = 0, cached_prompt_tokens = 0, emitted_tokens = 0,
-                preemptions = 0, exchange_bytes = 0, bad_router_rows = 0, resumed = 0,
+                preemptions = 0, moves = 0, exchange_bytes = 0, bad_router_rows = 0, resumed = 0,
                 attached = 0;
   std::array<std::uint64_t, static_cast<std::size_t>(End::kInternal) + 1> endings{};
   std::array<PhaseTotal, std::size(kPhaseNames)> phases{};
@@ -135,10 +136,15 @@ struct CoordinatorState {
 // Short forms for effects.
 void Log(CoordinatorOutbox& outbox, LogLine::Level level, std::string text);
 
-// Puts a running request's blocks and sequence down: the sequence is closed by the next plan of its
-// home, its blocks are free for what comes after that. Its known tokens stay.
+// Puts a running request down, with its understudy: its sequences are closed by the next plans of
+// their homes, their blocks are free for what comes after that. Its known tokens stay.
 void PutDown(CoordinatorState& state, Request& request);
+void PutDownUnderstudy(CoordinatorState& state, Request& request);  // if it has one
+// The stay goes on with its first `keep` positions, whole blocks that are written; the next plan
+// with a chunk of it opens it anew.
+void Reopen(CoordinatorState& state, Stay& stay, std::int32_t keep);
 // Makes the whole blocks that are both planned and known shareable.
-void PublishBlocks(CoordinatorState& state, Request& request);
+void PublishBlocks(CoordinatorState& state, Stay& stay, std::span<const TokenId> tokens);
+void PublishBlocks(CoordinatorState& state, Request& request);  // of its own stay
 
 }  // namespace conclave
