@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/edge/clock.h"
 #include "coordinator/edge/errors.h"
 #include "coordinator/edge/translate.h"
 
@@ -13,10 +14,60 @@ grpc::ServerUnaryReactor* AdminService::GetCluster(grpc::CallbackServerContext* 
                                                    v1::GetClusterResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const bool asked = serving_.strand->Ask([=](const CoordinatorCore& core, Micros now) {
-    *response = ToProto(core.Status(now), request->with_experts());
+    *response = ToProto(core.Status(now), now, request->with_experts());
     reactor->Finish(grpc::Status::OK);
   });
   if (!asked) reactor->Finish(Unavailable("this server is shutting down"));
+  return reactor;
+}
+
+// The strand answers with what TellAdmin says.
+template <class Event, class Response>
+void AdminService::AskCore(Event event, Response* response, grpc::ServerUnaryReactor* reactor) {
+  event.ticket = serving_.desk->Expect([=](const absl::Status& status, const std::string& text) {
+    response->set_text(text);
+    reactor->Finish(StatusOf(status));
+  });
+  const std::uint64_t ticket = event.ticket;
+  if (serving_.strand->Post(std::move(event))) return;
+  serving_.desk->Tell({ticket, absl::UnavailableError("this server is shutting down"), ""});
+}
+
+grpc::ServerUnaryReactor* AdminService::DrainWorker(grpc::CallbackServerContext* context,
+                                                    const v1::DrainWorkerRequest* request,
+                                                    v1::DrainWorkerResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  if (request->worker().empty()) {
+    reactor->Finish(StatusOf(FieldError{.field = "worker", .message = "a slot number or uuid"}));
+    return reactor;
+  }
+  AskCore(DrainAsked{.now = 0, .ticket = 0, .worker = request->worker()}, response, reactor);
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminService::Rebalance(grpc::CallbackServerContext* context,
+                                                  const v1::RebalanceRequest*,
+                                                  v1::RebalanceResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  AskCore(RebalanceAsked{.now = 0, .ticket = 0}, response, reactor);
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminService::GetFlightRecorder(
+    grpc::CallbackServerContext* context, const v1::GetFlightRecorderRequest* request,
+    v1::GetFlightRecorderResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  const absl::Status begun = serving_.desk->Gather(
+      request->worker(), SteadyMicros(), [=](const std::vector<LastWords>& words) {
+        for (const LastWords& one : words) {
+          v1::ProcessRecord& record = *response->add_processes();
+          record.set_process(one.process);
+          record.set_text(one.text);
+          record.set_error(one.error);
+        }
+        reactor->Finish(grpc::Status::OK);
+      });
+  if (!begun.ok()) reactor->Finish(StatusOf(begun));
   return reactor;
 }
 

@@ -16,15 +16,25 @@
 
 namespace conclave {
 
-class AdminService final
-    : public v1::AdminService::WithCallbackMethod_GetCluster<v1::AdminService::Service> {
+class AdminService final : public v1::AdminService::CallbackService {
  public:
   explicit AdminService(Serving& serving) : serving_(serving) {}
   grpc::ServerUnaryReactor* GetCluster(grpc::CallbackServerContext* context,
                                        const v1::GetClusterRequest* request,
                                        v1::GetClusterResponse* response) override;
+  grpc::ServerUnaryReactor* DrainWorker(grpc::CallbackServerContext* context,
+                                        const v1::DrainWorkerRequest* request,
+                                        v1::DrainWorkerResponse* response) override;
+  grpc::ServerUnaryReactor* Rebalance(grpc::CallbackServerContext* context,
+                                      const v1::RebalanceRequest* request,
+                                      v1::RebalanceResponse* response) override;
+  grpc::ServerUnaryReactor* GetFlightRecorder(grpc::CallbackServerContext* context,
+                                              const v1::GetFlightRecorderRequest* request,
+                                              v1::GetFlightRecorderResponse* response) override;
 
  private:
+  template <class Event, class Response>
+  void AskCore(Event event, Response* response, grpc::ServerUnaryReactor* reactor);
   Serving& serving_;
 };
 

@@ -40,6 +40,10 @@ bool ControlReactor::TakeMessage(std::string& error) {
     error = std::string(message.status().message());
     return false;
   }
+  if (auto* told = std::get_if<RecorderTold>(&*message)) {  // for people, not for the core
+    serving_.desk->Told(link_, std::move(*told));
+    return true;
+  }
   {
     std::lock_guard lock(mutex_);
     ++unhandled_;

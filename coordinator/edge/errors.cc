@@ -77,6 +77,14 @@ grpc::Status StatusOf(const FieldError& error) {
   return Make({code, callers ? "BAD_FIELD" : "CANNOT_SERVE_FIELD", error.message, error.field});
 }
 
+grpc::Status StatusOf(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  const std::string message(status.message());
+  if (absl::IsUnavailable(status)) return Unavailable(message);
+  const auto code = static_cast<grpc::StatusCode>(status.code());
+  return Make({code, absl::StatusCodeToString(status.code()), message});
+}
+
 grpc::Status Overloaded(std::string_view message) {
   return Make({grpc::StatusCode::RESOURCE_EXHAUSTED, "OVERLOADED", message, {}, Retry::kSoon});
 }

@@ -2,6 +2,7 @@
 // "conclave"), BadRequest for a field, RetryInfo where trying again makes sense.
 #pragma once
 
+#include <iterator>
 #include <string_view>
 
 #include "coordinator/core.h"
@@ -12,9 +13,16 @@ namespace conclave {
 
 inline constexpr const char* kErrorDomain = "conclave";
 
+// What endings are called in metrics and records, by End.
+inline constexpr const char* kEndNames[] = {"stop",        "length",   "cancelled",
+                                            "deadline",    "refused",  "overloaded",
+                                            "unavailable", "replaced", "internal"};
+static_assert(std::size(kEndNames) == static_cast<std::size_t>(End::kInternal) + 1);
+
 // OK for endings that are messages (stop, length, cancelled on request).
 grpc::Status StatusOf(const Ending& ending);
 grpc::Status StatusOf(const FieldError& error);
+grpc::Status StatusOf(const absl::Status& status);   // what an operator asked for; OK if it is
 grpc::Status Overloaded(std::string_view message);   // RESOURCE_EXHAUSTED, try again
 grpc::Status Unavailable(std::string_view message);  // UNAVAILABLE, try again
 grpc::Status TooLarge(std::string_view message);     // RESOURCE_EXHAUSTED, never try again

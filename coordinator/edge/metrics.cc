@@ -5,11 +5,13 @@
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
+#include <limits>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/edge/errors.h"
 
 namespace conclave {
 namespace {
@@ -27,9 +29,6 @@ const Buckets kInterTokenSeconds = {0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2,  0
                                     0.75, 1.0,   2.5,  5.0,   7.5, 10.0, 20.0, 40.0, 80.0};
 const Buckets kRequestSeconds = {0.3,  0.5,  0.8,  1.0,  1.5,  2.0,   2.5,   5.0,   10.0,  15.0,
                                  20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0, 480.0, 960.0, 1920.0};
-
-constexpr std::string_view kEndNames[] = {"stop",    "length",     "cancelled",   "deadline",
-                                          "refused", "overloaded", "unavailable", "internal"};
 
 double Seconds(Micros micros) { return static_cast<double>(micros) / 1e6; }
 
@@ -79,8 +78,37 @@ void AddLoad(const ClusterStatus& status, Page& page) {
   }
   page.Gauge("conclave_kv_cache_usage_perc", "KV blocks held by sequences, 0 to 1",
              total > 0 ? used / total : 0);
-  page.Gauge("conclave_workers", "Workers that are members or joining",
-             static_cast<double>(status.workers.size()));
+}
+
+void AddMembers(const ClusterStatus& status, Page& page) {
+  page.Start("conclave_workers", "Workers that are members or joining, by state",
+             MetricType::Gauge);
+  const auto count = [&](const char* state) {
+    return static_cast<double>(std::ranges::count(status.workers, state, &WorkerStatus::state));
+  };
+  for (const char* state : {"joining", "active", "draining", "suspect"}) {
+    page.Add(count(state), {{"state", state}});
+  }
+  page.Gauge("conclave_suspects", "Workers that something speaks against now", count("suspect"));
+  page.Gauge("conclave_epoch_change_under_way", "1 while the next epoch is being made",
+             status.change.stage.empty() ? 0 : 1);
+  page.Start("conclave_epoch_changes_total", "Epochs made, by what for", MetricType::Counter);
+  for (std::size_t i = 0; i < status.changes.size(); ++i) {
+    page.Add(static_cast<double>(status.changes[i]), {{"kind", kChangeKindNames[i]}});
+  }
+  page.Start("conclave_epoch_pause_seconds",
+             "For how long no step was planned while an epoch began", MetricType::Histogram);
+  ClientMetric pauses;
+  std::uint64_t below = 0;
+  for (std::size_t i = 0; i < status.pauses.counts.size(); ++i) {
+    below += status.pauses.counts[i];
+    const double bound = i < std::size(kPauseBounds) ? Seconds(kPauseBounds[i])
+                                                     : std::numeric_limits<double>::infinity();
+    pauses.histogram.bucket.push_back({below, bound});
+  }
+  pauses.histogram.sample_count = below;
+  pauses.histogram.sample_sum = Seconds(status.pauses.sum);
+  page.families_.back().metric.push_back(std::move(pauses));
 }
 
 void AddTotals(const ClusterStatus& status, Page& page) {
@@ -91,12 +119,16 @@ void AddTotals(const ClusterStatus& status, Page& page) {
   page.Counter("conclave_generation_tokens_total", "Tokens emitted", status.emitted_tokens);
   page.Counter("conclave_num_preemptions_total", "Sequences put back to the queue",
                status.preemptions);
+  page.Counter("conclave_requests_resumed_total", "Requests that began after tokens given before",
+               status.resumed);
+  page.Counter("conclave_requests_attached_total", "Streams that took a live request over",
+               status.attached);
   page.Counter("conclave_exchange_bytes_total", "Bytes sent between workers",
                status.exchange_bytes);
   page.Start("conclave_request_success_total", "Requests ended, by reason", MetricType::Counter);
   for (std::size_t i = 0; i < std::size(kEndNames); ++i) {
     const std::uint64_t count = i < status.endings.size() ? status.endings[i] : 0;
-    page.Add(static_cast<double>(count), {{"finished_reason", std::string(kEndNames[i])}});
+    page.Add(static_cast<double>(count), {{"finished_reason", kEndNames[i]}});
   }
 }
 
@@ -194,6 +226,7 @@ void Metrics::Count(const StreamPart& part, const TokenTimes& times) {
 std::string Metrics::Render(const ClusterStatus& status) const {
   Page page;
   AddLoad(status, page);
+  AddMembers(status, page);
   AddTotals(status, page);
   AddPhases(status, page);
   AddWorkers(status, page);

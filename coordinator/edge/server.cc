@@ -80,11 +80,19 @@ CoordinatorCore::Model ModelOf(const Checkpoint& checkpoint, const ModelFacts& f
           .top_k = config.default_top_k};
 }
 
+CoordinatorOptions WithRecording(CoordinatorOptions options, FlightRecorder& recorder) {
+  options.log = Recording(recorder, std::move(options.log));
+  return options;
+}
+
 }  // namespace
 
 class CoordinatorServer::Impl {
  public:
-  explicit Impl(CoordinatorOptions options) : options_(std::move(options)) {}
+  explicit Impl(CoordinatorOptions options)
+      : own_recorder_("coordinator"),
+        recorder_(options.recorder != nullptr ? *options.recorder : own_recorder_),
+        options_(WithRecording(std::move(options), recorder_)) {}
   ~Impl() { Shutdown({}, nullptr); }
 
   absl::Status OpenModel();
@@ -92,10 +100,13 @@ class CoordinatorServer::Impl {
   void Drain(const ShutdownPlan& plan, bool (*hurry)());
   void Shutdown(const ShutdownPlan& plan, bool (*hurry)());
 
+  FlightRecorder own_recorder_;
+  FlightRecorder& recorder_;
   const CoordinatorOptions options_;
   Serving serving_;
   Health health_;
   Metrics metrics_;
+  AdminDesk desk_{recorder_};
   std::unique_ptr<Text> text_;
   std::unique_ptr<CoordinatorCore> core_;
   std::unique_ptr<Switchboard> switchboard_;
@@ -134,7 +145,8 @@ absl::Status CoordinatorServer::Impl::OpenModel() {
                     .expert_bytes = 0};
   core_ = std::make_unique<CoordinatorCore>(options_.core, ModelOf(checkpoint, serving_.facts),
                                             text_.get());
-  switchboard_ = std::make_unique<Switchboard>(metrics_, options_.log, [this](bool ready) {
+  const Switchboard::Parts parts = {metrics_, desk_, recorder_};
+  switchboard_ = std::make_unique<Switchboard>(parts, options_.log, [this](bool ready) {
     options_.log(LogLevel::kInfo, ready ? "ready to serve" : "not ready to serve");
     health_.SetCoreReady(ready);
   });
@@ -145,6 +157,7 @@ absl::Status CoordinatorServer::Impl::OpenModel() {
   serving_.commit = options_.commit;
   serving_.started_at = SteadyMicros();
   serving_.switchboard = switchboard_.get();
+  serving_.desk = &desk_;
   serving_.strand = strand_.get();
   serving_.pool = pool_.get();
   return absl::OkStatus();

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "base/edge/flight_recorder.h"
 #include "base/log.h"
 #include "coordinator/core.h"
 #include "grpcpp/channel.h"
@@ -19,8 +20,9 @@ struct CoordinatorOptions {
   std::string admin_http;                 // probes and metrics; empty: the admin port + 1
   bool insecure = false;                  // other machines may connect without TLS
   bool reflection = false;
-  std::string version, commit;  // for GetServerInfo
-  LogFn log;                    // must be set
+  std::string version, commit;         // for GetServerInfo
+  LogFn log;                           // must be set
+  FlightRecorder* recorder = nullptr;  // outlives the server; null: its own
 };
 
 struct ShutdownPlan {

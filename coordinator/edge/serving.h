@@ -9,6 +9,7 @@
 
 #include "base/ids.h"
 #include "coordinator/core.h"
+#include "coordinator/edge/admin_desk.h"
 #include "coordinator/edge/strand.h"
 #include "coordinator/edge/switchboard.h"
 #include "coordinator/edge/work_pool.h"
@@ -39,6 +40,7 @@ struct Serving {
   Micros started_at = 0;
 
   Switchboard* switchboard = nullptr;
+  AdminDesk* desk = nullptr;
   CoordinatorStrand* strand = nullptr;
   WorkPool* pool = nullptr;
   Dice dice;

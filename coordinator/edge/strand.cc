@@ -58,6 +58,7 @@ void CoordinatorStrand::Stop() {
 void CoordinatorStrand::Handle(CoordinatorEvent& event) {
   const Micros now = SteadyMicros();
   std::visit([now](auto& known) { known.now = now; }, event);
+  carrier_.Begin(event, now);
   core_.Handle(event, outbox_);
   for (CoordinatorEffect& effect : outbox_) carrier_.Carry(effect, now);
   outbox_.clear();

@@ -18,6 +18,8 @@ namespace conclave {
 class EffectCarrier {
  public:
   virtual ~EffectCarrier() = default;
+  // Before the core hears of `event`.
+  virtual void Begin(const CoordinatorEvent& event, Micros now) = 0;
   virtual void Carry(CoordinatorEffect& effect, Micros now) = 0;
   // After all effects of `event`: nothing more will come of it.
   virtual void Settle(const CoordinatorEvent& event, Micros now) = 0;

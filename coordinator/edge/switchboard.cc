@@ -6,8 +6,12 @@
 
 namespace conclave {
 
-Switchboard::Switchboard(Metrics& metrics, LogFn log, std::function<void(bool)> on_ready)
-    : metrics_(metrics), log_(std::move(log)), on_ready_(std::move(on_ready)) {}
+Switchboard::Switchboard(const Parts& parts, LogFn log, std::function<void(bool)> on_ready)
+    : metrics_(parts.metrics),
+      desk_(parts.desk),
+      record_(parts.recorder),
+      log_(std::move(log)),
+      on_ready_(std::move(on_ready)) {}
 
 RequestId Switchboard::AddClient(std::string id, std::shared_ptr<ClientStream> stream, Micros now) {
   std::lock_guard lock(mutex_);
@@ -117,30 +121,40 @@ void Switchboard::CarryToClient(TellClient& tell, Micros now) {
 }
 
 void Switchboard::Carry(CoordinatorEffect& effect, Micros now) {
+  record_.Decided(effect, now);
   if (auto* tell = std::get_if<TellClient>(&effect)) {
     CarryToClient(*tell, now);
   } else if (auto* say = std::get_if<TellWorker>(&effect)) {
-    if (auto stream = Worker(say->link)) stream->Send(Encode(say->message));
+    auto stream = Worker(say->link);
+    if (stream == nullptr) return;
+    if (const auto* welcome = std::get_if<Welcome>(&say->message)) {
+      desk_.Seat(say->link, welcome->slot, stream);
+    }
+    stream->Send(Encode(say->message));
   } else if (auto* drop = std::get_if<DropLink>(&effect)) {
     if (auto stream = Worker(drop->link)) stream->Drop(drop->reason);
-  } else if (std::holds_alternative<TellAdmin>(effect)) {
-    return;
+  } else if (auto* answer = std::get_if<TellAdmin>(&effect)) {
+    desk_.Tell(*answer);
   } else if (auto* line = std::get_if<LogLine>(&effect)) {
     log_(static_cast<LogLevel>(line->level), line->text);
   }
 }
 
-void Switchboard::Settle(const CoordinatorEvent& event, Micros) {
+void Switchboard::Settle(const CoordinatorEvent& event, Micros now) {
   if (const auto* left = std::get_if<ClientLeft>(&event)) {
     // Whether or not the core had a last word for somebody who is gone, the stream must end.
     StreamPart last;
     last.ending.emplace().end = End::kCancelled;
     if (auto stream = Take(left->request)) stream->Deliver(std::move(last));
   } else if (const auto* said = std::get_if<WorkerSaid>(&event)) {
+    if (const auto* hello = std::get_if<Hello>(&said->message)) desk_.Name(said->link, hello->uuid);
     if (auto stream = Worker(said->link)) stream->Handled();
   } else if (const auto* gone = std::get_if<WorkerGone>(&event)) {
+    desk_.Gone(gone->link);
     std::lock_guard lock(mutex_);
     workers_.erase(gone->link.value);
+  } else if (std::holds_alternative<Ticked>(event)) {
+    desk_.Expire(now);
   }
 }
 

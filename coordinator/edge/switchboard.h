@@ -15,6 +15,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "base/log.h"
 #include "coordinator/core.h"
+#include "coordinator/edge/admin_desk.h"
+#include "coordinator/edge/coordinator_record.h"
 #include "coordinator/edge/metrics.h"
 #include "coordinator/edge/strand.h"
 
@@ -40,8 +42,13 @@ class WorkerStream {
 
 class Switchboard final : public EffectCarrier {
  public:
+  struct Parts {  // which outlive the switchboard
+    Metrics& metrics;
+    AdminDesk& desk;
+    FlightRecorder& recorder;
+  };
   // `on_ready` hears about every change of the core's readiness, on the strand.
-  Switchboard(Metrics& metrics, LogFn log, std::function<void(bool)> on_ready);
+  Switchboard(const Parts& parts, LogFn log, std::function<void(bool)> on_ready);
 
   // Between Expect and Forget the stream's ask is on its way to the strand, and Abort finds it.
   // Forget comes after the ask was posted, or when it never will be.
@@ -58,6 +65,7 @@ class Switchboard final : public EffectCarrier {
   std::vector<RequestId> EndAll(const Ending& ending);
   void DropWorkers(const std::string& reason);
 
+  void Begin(const CoordinatorEvent& event, Micros now) override { record_.Heard(event, now); }
   void Carry(CoordinatorEffect& effect, Micros now) override;
   void Settle(const CoordinatorEvent& event, Micros now) override;
   void Observe(const CoordinatorCore& core) override;
@@ -74,6 +82,8 @@ class Switchboard final : public EffectCarrier {
   std::shared_ptr<WorkerStream> Worker(LinkId link) const;
 
   Metrics& metrics_;
+  AdminDesk& desk_;
+  CoordinatorRecord record_;  // the strand's
   const LogFn log_;
   const std::function<void(bool)> on_ready_;
   bool ready_ = false;  // the strand's

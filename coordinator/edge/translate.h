@@ -43,7 +43,7 @@ std::optional<FieldError> Translate(const v1::TokenizeRequest& request, const Te
 v1::GenerateResponse ToProto(const StreamPart& part, const std::string& request_id,
                              const ModelFacts& model);
 
-v1::GetClusterResponse ToProto(const ClusterStatus& status, bool with_experts);
+v1::GetClusterResponse ToProto(const ClusterStatus& status, Micros now, bool with_experts);
 v1::GetLoadResponse LoadOf(const ClusterStatus& status);
 
 }  // namespace conclave

@@ -72,6 +72,7 @@ TEST(WorkPool, RefusesBeyondItsBoundsAndGivesBack) {
 // Counts what the strand does with the core's effects.
 class Listener final : public EffectCarrier {
  public:
+  void Begin(const CoordinatorEvent&, Micros) override {}
   void Carry(CoordinatorEffect& effect, Micros now) override {
     EXPECT_EQ(std::this_thread::get_id(), thread());
     EXPECT_GE(now, last_now_);

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/edge/clock.h"
+#include "base/limits.h"
 #include "base/status.h"
 #include "model/edge/checkpoint.h"
 #include "worker/edge/control_link.h"
@@ -22,6 +23,7 @@
 #include "worker/edge/step_totals.h"
 #include "worker/edge/thread_pool.h"
 #include "worker/edge/weight_memory.h"
+#include "worker/edge/worker_record.h"
 #include "worker/shard.h"
 
 namespace conclave {
@@ -37,12 +39,20 @@ class SteadyTrace final : public Trace {
   std::uint64_t NowMicros() override { return static_cast<std::uint64_t>(SteadyMicros()); }
 };
 
+WorkerOptions WithRecording(WorkerOptions options, FlightRecorder& recorder) {
+  options.log = Recording(recorder, std::move(options.log));
+  return options;
+}
+
 }  // namespace
 
 class WorkerRunner::Impl final : public LinkListener {
  public:
   explicit Impl(WorkerOptions options)
-      : options_(std::move(options)), load_log_("weights", options_.log) {}
+      : own_recorder_("worker"),
+        recorder_(options.recorder != nullptr ? *options.recorder : own_recorder_),
+        options_(WithRecording(std::move(options), recorder_)),
+        load_log_("weights", options_.log) {}
   ~Impl() override { StopAll(); }
 
   absl::Status Open();
@@ -80,6 +90,8 @@ class WorkerRunner::Impl final : public LinkListener {
   Next Carry(CloseExchange& effect);
   Next Carry(Exit& effect);
 
+  FlightRecorder own_recorder_;
+  FlightRecorder& recorder_;
   const WorkerOptions options_;
   Checkpoint checkpoint_;
   KernelSet kernels_;
@@ -110,6 +122,7 @@ class WorkerRunner::Impl final : public LinkListener {
   // The strand's.
   bool used_ = false;              // the incarnation has heard something
   WorkerOutbox outbox_, effects_;  // kept for their memory
+  WorkerRecord record_{recorder_};
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<ControlLink> link_;
   std::thread strand_, heart_;
@@ -228,6 +241,10 @@ std::optional<WorkerExit> WorkerRunner::Impl::WaitForExit(Micros timeout) {
 // ---- the control link's threads
 
 void WorkerRunner::Impl::OnMessage(ToWorker message) {
+  if (const auto* asked = std::get_if<RecorderAsked>(&message)) {  // also of a wedged strand
+    link_->Send(RecorderTold{asked->ticket, recorder_.Text(kRecorderBytesMax)});
+    return;
+  }
   std::shared_ptr<Incarnation> now;
   {
     std::lock_guard lock(incarnation_mutex_);
@@ -338,10 +355,12 @@ void WorkerRunner::Impl::Handle(RunnerEvent& event) {
 void WorkerRunner::Impl::Feed(WorkerEvent event) {
   Next next = std::move(event);
   while (next.has_value()) {
+    record_.Heard(*next);
     incarnation_->core->Handle(*next, outbox_);
     next.reset();
     effects_.swap(outbox_);
     for (WorkerEffect& effect : effects_) {
+      record_.Did(effect);
       Next follows = std::visit([this](auto& one) { return Carry(one); }, effect);
       if (follows.has_value()) next = std::move(follows);
     }

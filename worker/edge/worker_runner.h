@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/edge/flight_recorder.h"
 #include "base/log.h"
 #include "exchange/backends.h"
 #include "grpcpp/channel.h"
@@ -42,7 +43,8 @@ struct WorkerOptions {
   // For messages. Empty: it is in this process, and a lost link is the end: gRPC 1.51 crashes when
   // a channel within the process outlives its server.
   std::string coordinator_address;
-  LogFn log;  // must be set
+  LogFn log;                           // must be set
+  FlightRecorder* recorder = nullptr;  // outlives the runner; null: its own
 };
 
 // What the outside may look at, any time.
