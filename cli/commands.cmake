@@ -7,11 +7,12 @@ conclave_library(cli_request
         absl::status absl::statusor absl::strings absl::str_format absl::time)
 conclave_library(cli_commands
   SOURCES
-    bench_cluster.cc bench_engine.cc bench_exchange.cc bench_serve.cc chat.cc child_process.cc
+    bench_cluster.cc bench_engine.cc bench_exchange.cc bench_serve.cc chat.cc
     client.cc cluster.cc generate.cc generate_many.cc lines.cc model.cc progress.cc
     render.cc serve.cc serve_flags.cc status.cc target.cc tokenize.cc
   LINKS
-    conclave_cli_common conclave_cli_coordinator conclave_cli_worker conclave_cli_request
+    conclave_cli_common conclave_cli_process conclave_cli_coordinator conclave_cli_worker
+    conclave_cli_request
     conclave_coordinator_edge conclave_worker_edge conclave_model_edge conclave_text
     conclave_machine conclave_exchange_bench)
 target_precompile_headers(conclave_cli_commands REUSE_FROM conclave_proto)

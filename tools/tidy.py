@@ -17,7 +17,7 @@ SOURCE = {".cc", ".h", ".cu", ".py", ".rs", ".proto"}
 # folder -> what its files may include of ours. The most specific folder wins. The layer table, executable.
 L1 = ["base", "protocol", "model", "kernels", "exchange", "text"]
 ALL = ["base", "base/edge", "protocol", "model", "model/edge", "kernels", "exchange", "exchange/backend", "text", "coordinator",
-       "coordinator/edge", "worker", "worker/edge", "cli", "sim", "bench", "tests", "conclave", "google"]
+       "coordinator/edge", "worker", "worker/edge", "cli", "torture", "sim", "bench", "tests", "conclave", "google"]
 LAYERS = {
     "base": ["base"],
     "protocol": ["base", "protocol"],
@@ -32,7 +32,7 @@ LAYERS = {
     "exchange/backend": ["base", "exchange", "exchange/backend"],
     "coordinator/edge": L1 + ["base/edge", "model/edge", "coordinator", "coordinator/edge", "conclave", "google"],
     "worker/edge": L1 + ["base/edge", "model/edge", "exchange/backend", "worker", "worker/edge", "conclave", "google"],
-    "cli": ALL, "sim": ALL, "tests": ALL, "bench": ALL,
+    "cli": ALL, "torture": ALL, "sim": ALL, "tests": ALL, "bench": ALL,
 }
 # Files that stand in a core's folder but are something else.
 EXCEPTIONS = {
@@ -42,10 +42,10 @@ EXCEPTIONS = {
     "protocol/codec_to_worker.cc": ["base", "protocol", "conclave"],
     "protocol/codec_from_worker.cc": ["base", "protocol", "conclave"],
 }
-OURS = re.compile(r"^(base|protocol|model|kernels|exchange|text|coordinator|worker|cli|sim|bench|tests|conclave|google)/")
+OURS = re.compile(r"^(base|protocol|model|kernels|exchange|text|coordinator|worker|cli|torture|sim|bench|tests|conclave|google)/")
 
 # third-party header -> the kinds of place it may appear in (prefixes of paths)
-ROOTS = ["cli/", "sim/", "tests/", "bench/", "coordinator/main.cc", "worker/main.cc"]
+ROOTS = ["cli/", "torture/", "sim/", "tests/", "bench/", "coordinator/main.cc", "worker/main.cc"]
 THIRD_PARTY = [
     (r"^(grpc|grpcpp)/", ["base/edge/", "coordinator/edge/", "worker/edge/"] + ROOTS),
     (r"^google/protobuf/", ["protocol/codec", "base/edge/", "coordinator/edge/", "worker/edge/"] + ROOTS),
