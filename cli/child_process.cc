@@ -99,7 +99,7 @@ ChildProcess::~ChildProcess() {
     kill(pid_, SIGKILL);
     waitpid(pid_, &wait_status_, 0);
   }
-  reader_.join();
+  if (reader_.joinable()) reader_.join();
 }
 
 void ChildProcess::ReadLines(int lines) {
@@ -135,6 +135,7 @@ std::string ChildProcess::Epitaph() {
     return absl::StrCat("was ended by signal ", WTERMSIG(wait_status_));
   }
   const std::string how = absl::StrCat("exited with code ", WEXITSTATUS(wait_status_));
+  if (reader_.joinable()) reader_.join();  // its last words may still be on their way
   std::lock_guard lock(mutex_);
   return last_line_.empty() ? how : absl::StrCat(how, ": ", last_line_);
 }
