@@ -6,7 +6,6 @@
 #include "base/edge/credentials.h"
 #include "base/limits.h"
 #include "cli/generate_output.h"
-#include "conclave/v1/admin.grpc.pb.h"
 #include "coordinator/edge/errors.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/support/channel_arguments.h"
@@ -55,8 +54,9 @@ absl::StatusOr<v1::GetModelInfoResponse> Client::ModelInfo() {
   return response;
 }
 
-absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const std::string& target,
-                                                       const std::string& flag, Micros timeout) {
+absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& target,
+                                                           const std::string& flag,
+                                                           Micros timeout) {
   grpc::ChannelArguments arguments;
   arguments.SetServiceConfigJSON(kClientServiceConfig);
   arguments.SetMaxReceiveMessageSize(-1);  // an answer with all routed experts is large
@@ -75,23 +75,6 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const std::string& target
                      "): start `conclave serve --model DIR` there, or name another address"));
   }
   return channel;
-}
-
-absl::StatusOr<v1::GetClusterResponse> GetCluster(const std::shared_ptr<grpc::Channel>& channel,
-                                                  bool with_experts) {
-  const auto stub = v1::AdminService::NewStub(channel);
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kUnaryLimit);
-  v1::GetClusterRequest request;
-  request.set_with_experts(with_experts);
-  v1::GetClusterResponse response;
-  const grpc::Status status = stub->GetCluster(&context, request, &response);
-  if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
-    return absl::FailedPreconditionError(
-        "this address has no admin service: --admin takes the admin port (8471), not the clients'");
-  }
-  if (!status.ok()) return ToAbsl(status);
-  return response;
 }
 
 }  // namespace conclave

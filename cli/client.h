@@ -9,7 +9,6 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "base/ids.h"
-#include "conclave/v1/admin.pb.h"
 #include "conclave/v1/inference.grpc.pb.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
@@ -34,11 +33,7 @@ class Client {
 };
 
 // A connection to HOST:PORT, made within `timeout`. Unavailable names `flag` and says what to do.
-absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const std::string& target,
-                                                       const std::string& flag, Micros timeout);
-
-// One look at the cluster, through the admin port.
-absl::StatusOr<v1::GetClusterResponse> GetCluster(const std::shared_ptr<grpc::Channel>& channel,
-                                                  bool with_experts);
+absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& target,
+                                                           const std::string& flag, Micros timeout);
 
 }  // namespace conclave

@@ -97,6 +97,7 @@ absl::Status LocalCluster::StartCoordinator() {
   options.version = BuildVersion();
   options.commit = BuildCommit();
   options.log = log_;
+  options.recorder = &coordinator_recorder_;
   ASSIGN_OR_RETURN(server_, CoordinatorServer::Start(std::move(options)));
   return absl::OkStatus();
 }
@@ -111,6 +112,7 @@ absl::Status LocalCluster::StartEmbeddedWorker() {
     Hear(std::string(line));
     log_(level, line);
   };
+  options.recorder = &worker_recorder_;
   ASSIGN_OR_RETURN(worker_, WorkerRunner::Start(std::move(options)));
   return absl::OkStatus();
 }
@@ -148,6 +150,9 @@ absl::StatusOr<LocalCluster::Child> LocalCluster::StartWorkerProcess(int index,
   };
   if (!compute.ucx_transports.empty()) {
     arguments.push_back(absl::StrCat("--ucx-transports=", compute.ucx_transports));
+  }
+  if (!flags_.flight_directory.empty()) {
+    arguments.push_back(absl::StrCat("--flight-recorder-dir=", flags_.flight_directory));
   }
   const bool json = flags_.log.format == "json";
   auto process = ChildProcess::Start(arguments, [=, this](std::string_view line) {
@@ -227,6 +232,12 @@ void LocalCluster::Stop(const ShutdownPlan& plan, bool (*hurry)()) {
   for (Child& child : children_) child.process->AskToEnd();
   for (Child& child : children_) child.process->WaitForEnd(kEndLimit);
   children_.clear();  // kills what is left
+}
+
+std::vector<const FlightRecorder*> LocalCluster::recorders() const {
+  std::vector<const FlightRecorder*> recorders = {&coordinator_recorder_};
+  if (worker_ != nullptr) recorders.push_back(&worker_recorder_);
+  return recorders;
 }
 
 std::string LocalCluster::listen_address() const {

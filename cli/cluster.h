@@ -10,6 +10,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "base/edge/flight_recorder.h"
 #include "base/log.h"
 #include "cli/child_process.h"
 #include "cli/serve_flags.h"
@@ -41,6 +42,8 @@ class LocalCluster {
 
   std::shared_ptr<grpc::Channel> Channel() { return server_->InProcessChannel(); }
   const CoordinatorServer& server() const { return *server_; }
+  // Of this process; they live as long as this object.
+  std::vector<const FlightRecorder*> recorders() const;
   std::string listen_address() const;
   std::string admin_address() const;
   std::string admin_http_address() const;
@@ -63,6 +66,7 @@ class LocalCluster {
   const LogFn log_;
   std::mutex mutex_;
   std::string news_;
+  FlightRecorder coordinator_recorder_{"coordinator"}, worker_recorder_{"worker"};
   LocalHub hub_;
   std::unique_ptr<CoordinatorServer> server_;
   std::unique_ptr<WorkerRunner> worker_;

@@ -2,17 +2,21 @@
 conclave_library(cli_request
   SOURCES
     bench_plan.cc chat_session.cc generate_output.cc generate_request.cc load.cc request_flags.cc
-    status_text.cc
+    status_text.cc flight_text.cc
   LINKS conclave_base conclave_protocol conclave_proto CLI11::CLI11 nlohmann_json::nlohmann_json
         absl::status absl::statusor absl::strings absl::str_format absl::time)
+# What talks to a cluster.
+conclave_library(cli_client
+  SOURCES admin_client.cc client.cc
+  LINKS conclave_cli_request conclave_base_edge conclave_proto conclave_coordinator_edge)
 conclave_library(cli_commands
   SOURCES
     bench_cluster.cc bench_engine.cc bench_exchange.cc bench_serve.cc chat.cc
-    client.cc cluster.cc generate.cc generate_many.cc lines.cc model.cc progress.cc
-    render.cc serve.cc serve_flags.cc status.cc target.cc tokenize.cc
+    cluster.cc drain.cc flight_recorder.cc generate.cc generate_many.cc lines.cc model.cc progress.cc
+    rebalance.cc render.cc serve.cc serve_flags.cc status.cc target.cc tokenize.cc
   LINKS
-    conclave_cli_common conclave_cli_process conclave_cli_coordinator conclave_cli_worker
-    conclave_cli_request
+    conclave_cli_common conclave_cli_process conclave_cli_client conclave_cli_coordinator
+    conclave_cli_worker conclave_cli_request
     conclave_coordinator_edge conclave_worker_edge conclave_model_edge conclave_text
     conclave_machine conclave_exchange_bench)
 target_precompile_headers(conclave_cli_commands REUSE_FROM conclave_proto)

@@ -36,6 +36,13 @@ void AddLogFlags(CLI::App& app, LogOptions& options) {
   AddChoice(app, "--log-format", options.format, {"text", "json"}, "lines for people or programs");
 }
 
+void AddFlightFlag(CLI::App& app, std::string& directory) {
+  app.add_option("--flight-recorder-dir", directory,
+                 "where the last decisions are written when this process fails or gets SIGUSR1; "
+                 "default: standard error, unless it can say in one line what failed")
+      ->type_name("DIR");
+}
+
 LogFn MakeLog(const LogOptions& options) {
   auto logger = std::make_shared<spdlog::logger>("conclave",
                                                  std::make_shared<spdlog::sinks::stderr_sink_mt>());

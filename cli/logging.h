@@ -15,6 +15,9 @@ struct LogOptions {
 
 void AddLogFlags(CLI::App& app, LogOptions& options);
 
+// --flight-recorder-dir, see base/edge/flight_dump.h.
+void AddFlightFlag(CLI::App& app, std::string& directory);
+
 // Thread-safe; usable until the process ends.
 LogFn MakeLog(const LogOptions& options);
 

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "base/edge/flight_dump.h"
 #include "cli/cluster.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
@@ -29,6 +30,7 @@ int RunServe(int argc, const char* const* argv) {
   CLI::App app("Serves a model: a coordinator and its workers on this machine.", argv[0]);
   ServeFlags flags;
   AddServeFlags(app, flags);
+  AddFlightFlag(app, flags.flight_directory);
   if (const auto code = ParseFlags(app, argc, argv)) return *code;
 
   if (flags.coordinator.model_dir.empty()) {
@@ -40,16 +42,23 @@ int RunServe(int argc, const char* const* argv) {
   log(LogLevel::kInfo, absl::StrCat("configuration: ", EffectiveConfig(app)));
   auto cluster = LocalCluster::Start(flags);
   if (!cluster.ok()) return Fail(argv[0], cluster.status());
+  const auto dump = FlightDump::Install(
+      {.name = "serve", .directory = flags.flight_directory, .recorders = (*cluster)->recorders()});
+  if (!dump.ok()) return Fail(argv[0], dump.status());
   const absl::Status ready =
       (*cluster)->WaitUntilReady([] { return Interrupts() > 0; }, [](const std::string&) {});
   if (absl::IsCancelled(ready)) return kExitInterrupted;
-  if (!ready.ok()) return Fail(argv[0], ready);
+  if (!ready.ok()) {
+    (*dump)->Failed(std::string(ready.message()));
+    return Fail(argv[0], ready);
+  }
   std::fprintf(stderr,
                "conclave serves on %s, administration on %s, probes and metrics on http://%s\n",
                (*cluster)->listen_address().c_str(), (*cluster)->admin_address().c_str(),
                (*cluster)->admin_http_address().c_str());
 
   const absl::Status served = Serve(**cluster);
+  if (!served.ok()) (*dump)->Failed(std::string(served.message()));
   log(LogLevel::kInfo, "stopping; once more to hurry");
   (*cluster)->Stop(flags.shutdown, HurryAsked);
   return served.ok() ? kExitDone : Fail(argv[0], served);

@@ -1,6 +1,8 @@
 // The flags that say how a cluster on this machine is to be: `serve`, and everything with --model.
 #pragma once
 
+#include <string>
+
 #include "CLI/App.hpp"
 #include "base/ids.h"
 #include "cli/logging.h"
@@ -15,6 +17,7 @@ struct ServeFlags {
   ShutdownPlan shutdown{.grace = 0, .drain = 30'000'000};
   ComputeFlags compute;  // threads and kv_memory are those of all workers together
   LogOptions log;
+  std::string flight_directory;  // `serve` and its worker processes; see base/edge/flight_dump.h
   Micros start_timeout = 600'000'000;
 };
 

@@ -5,35 +5,23 @@
 #include <iostream>
 #include <string>
 
-#include "cli/client.h"
+#include "cli/admin_client.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
 #include "cli/interrupt.h"
 #include "cli/status_text.h"
 
 namespace conclave {
-namespace {
-
-constexpr Micros kConnectLimit = 5'000'000;
-
-void AddAdmin(CLI::App& app, std::string& admin) {
-  app.add_option("--admin", admin, "the coordinator's admin port")
-      ->type_name("HOST:PORT")
-      ->capture_default_str();
-}
-
-}  // namespace
-
 int RunStatus(int argc, const char* const* argv) {
   CLI::App app("Shows the cluster: workers, experts, memory, requests.", argv[0]);
-  std::string admin = "127.0.0.1:8471";
+  std::string admin;
   bool json = false;
   bool experts = false;
-  AddAdmin(app, admin);
+  AddAdminFlag(app, admin);
   app.add_flag("--json", json, "print one JSON object");
   app.add_flag("--experts", experts, "also which worker holds which experts, and their rows");
   if (const auto code = ParseFlags(app, argc, argv)) return *code;
-  const auto channel = Connect(admin, "--admin", kConnectLimit);
+  const auto channel = ConnectAdmin(admin);
   if (!channel.ok()) return Fail(argv[0], channel.status());
   const auto cluster = GetCluster(*channel, experts);
   if (!cluster.ok()) return Fail(argv[0], cluster.status());
@@ -44,13 +32,13 @@ int RunStatus(int argc, const char* const* argv) {
 int RunTop(int argc, const char* const* argv) {
   CLI::App app("Shows the cluster, again and again until Ctrl-C; once when not on a terminal.",
                argv[0]);
-  std::string admin = "127.0.0.1:8471";
+  std::string admin;
   Micros interval = 1'000'000;
-  AddAdmin(app, admin);
+  AddAdminFlag(app, admin);
   AddDuration(app, "--interval", interval, "between looks");
   if (const auto code = ParseFlags(app, argc, argv)) return *code;
   WatchInterrupts();
-  const auto channel = Connect(admin, "--admin", kConnectLimit);
+  const auto channel = ConnectAdmin(admin);
   if (!channel.ok()) return Fail(argv[0], channel.status());
   const bool live = isatty(STDOUT_FILENO) == 1;
   std::uint64_t steps = 0;

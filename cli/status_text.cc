@@ -16,6 +16,7 @@ Json WorkerJson(const v1::WorkerSummary& worker) {
                  {"uuid", worker.uuid()},
                  {"role", worker.role()},
                  {"state", worker.state()},
+                 {"why", worker.why()},
                  {"address", worker.address()},
                  {"experts", worker.experts()},
                  {"expert_bytes", worker.expert_bytes()},
@@ -36,6 +37,51 @@ Json WorkerJson(const v1::WorkerSummary& worker) {
   }
   object["layers"] = std::move(layers);
   return object;
+}
+
+Json ChangeJson(const v1::EpochChange& change) {
+  return {{"cause", change.cause()}, {"ms", change.ms()},       {"pause_ms", change.pause_ms()},
+          {"kind", change.kind()},   {"epoch", change.epoch()}, {"ago_ms", change.ago_ms()}};
+}
+
+Json UnderWayJson(const v1::GetClusterResponse& cluster) {
+  if (!cluster.has_change_under_way()) return nullptr;
+  const v1::ChangeUnderWay& change = cluster.change_under_way();
+  return {{"stage", change.stage()},
+          {"epoch", change.epoch()},
+          {"kind", change.kind()},
+          {"cause", change.cause()},
+          {"since_ms", change.since_ms()},
+          {"waiting_for",
+           std::vector<std::int32_t>(change.waiting_for().begin(), change.waiting_for().end())}};
+}
+
+// What changes now, what could not, and what changed lately, newest first.
+std::string ChangesText(const v1::GetClusterResponse& cluster) {
+  constexpr int kShown = 5;
+  std::string text;
+  if (cluster.has_change_under_way()) {
+    const v1::ChangeUnderWay& change = cluster.change_under_way();
+    absl::StrAppendFormat(&text, "  epoch %d is being made (%s): %s for %.1f s", change.epoch(),
+                          change.cause(), change.stage(), change.since_ms() / 1e3);
+    if (change.waiting_for_size() > 0) {
+      const auto& slots = change.waiting_for();
+      absl::StrAppend(&text, ", waiting for slot ", Ranges({slots.begin(), slots.end()}));
+    }
+    text += "\n";
+  }
+  if (!cluster.change_given_up().empty()) {
+    absl::StrAppendFormat(&text, "  a change was given up, again in %.1f s: %s\n",
+                          cluster.change_retry_in_ms() / 1e3, cluster.change_given_up());
+  }
+  const int count = cluster.recent_epoch_changes_size();
+  for (int i = count - 1; i >= 0 && i >= count - kShown; --i) {
+    const v1::EpochChange& change = cluster.recent_epoch_changes(i);
+    absl::StrAppendFormat(&text, "  epoch %d, %.0f s ago: %s: %s; %.1f ms, paused %.1f ms\n",
+                          change.epoch(), change.ago_ms() / 1e3, change.kind(), change.cause(),
+                          change.ms(), change.pause_ms());
+  }
+  return text;
 }
 
 // Layers with the same experts share a line.
@@ -87,8 +133,14 @@ std::string StatusJson(const v1::GetClusterResponse& cluster) {
   }
   object["requests"] = {{"running", cluster.requests().running()},
                         {"waiting", cluster.requests().waiting()}};
-  object["last_epoch_change"] = {{"cause", cluster.last_epoch_change().cause()},
-                                 {"ms", cluster.last_epoch_change().ms()}};
+  object["last_epoch_change"] = ChangeJson(cluster.last_epoch_change());
+  object["recent_epoch_changes"] = Json::array();
+  for (const v1::EpochChange& change : cluster.recent_epoch_changes()) {
+    object["recent_epoch_changes"].push_back(ChangeJson(change));
+  }
+  object["change_under_way"] = UnderWayJson(cluster);
+  object["change_given_up"] = cluster.change_given_up();
+  object["change_retry_in_ms"] = cluster.change_retry_in_ms();
   object["steps"] = cluster.steps();
   object["phases"] = Json::array();
   for (const v1::PhaseSummary& phase : cluster.phases()) {
@@ -102,10 +154,11 @@ std::string StatusJson(const v1::GetClusterResponse& cluster) {
 
 std::string StatusTable(const v1::GetClusterResponse& cluster) {
   std::string text = absl::StrFormat(
-      "%s  %s, epoch %d (%s, %.1f ms)  %d running, %d waiting, %d steps\n", cluster.model().name(),
-      cluster.ready() ? "ready" : "NOT READY", cluster.epoch(), cluster.last_epoch_change().cause(),
-      cluster.last_epoch_change().ms(), cluster.requests().running(), cluster.requests().waiting(),
-      cluster.steps());
+      "%s  %s, epoch %d (%s, %.1f ms, paused %.1f ms)  %d running, %d waiting, %d steps\n",
+      cluster.model().name(), cluster.ready() ? "ready" : "NOT READY", cluster.epoch(),
+      cluster.last_epoch_change().cause(), cluster.last_epoch_change().ms(),
+      cluster.last_epoch_change().pause_ms(), cluster.requests().running(),
+      cluster.requests().waiting(), cluster.steps());
   if (!cluster.ready()) absl::StrAppend(&text, "  ", cluster.not_ready_because(), "\n");
   absl::StrAppendFormat(&text, "%4s  %-6s  %-8s  %7s  %12s  %13s  %8s  %-8s  %-8s  %s\n", "slot",
                         "role", "state", "experts", "expert rows", "kv blocks", "MiB", "kernels",
@@ -116,9 +169,10 @@ std::string StatusTable(const v1::GetClusterResponse& cluster) {
         worker.role(), worker.state(), worker.experts(), worker.expert_rows(),
         absl::StrCat(worker.kv_blocks_used(), "/", worker.kv_blocks_total()),
         worker.rss_bytes() >> 20, worker.kernels(), worker.exchange(), worker.address());
+    if (!worker.why().empty()) absl::StrAppend(&text, "        ", worker.why(), "\n");
     absl::StrAppend(&text, ExpertsText(worker));
   }
-  return text;
+  return text + ChangesText(cluster);
 }
 
 }  // namespace conclave

@@ -28,7 +28,7 @@ absl::StatusOr<Target> OpenTarget(const TargetFlags& flags) {
   Target opened;
   if (flags.serve.coordinator.model_dir.empty()) {
     const std::string target = flags.target.empty() ? kDefaultTarget : flags.target;
-    ASSIGN_OR_RETURN(auto channel, Connect(target, "--target", kConnectLimit));
+    ASSIGN_OR_RETURN(auto channel, OpenChannel(target, "--target", kConnectLimit));
     opened.client = std::make_unique<Client>(std::move(channel));
     return opened;
   }

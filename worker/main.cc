@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/edge/credentials.h"
+#include "base/edge/flight_dump.h"
 #include "base/edge/http_server.h"
 #include "base/status.h"
 #include "cli/flags.h"
@@ -29,6 +30,7 @@ struct Settings {
   std::string role = "worker";
   bool insecure = false;
   Micros drain = 30'000'000;
+  std::string flight_directory;
 };
 
 void AddFlags(CLI::App& app, Settings& settings) {
@@ -46,6 +48,7 @@ void AddFlags(CLI::App& app, Settings& settings) {
   AddDuration(app, "--drain", settings.drain, "at SIGTERM: how long to wait to be drained");
   AddComputeFlags(app, settings.compute);
   AddLogFlags(app, settings.log);
+  AddFlightFlag(app, settings.flight_directory);
 }
 
 absl::StatusOr<std::unique_ptr<HttpServer>> StartProbes(const Settings& settings,
@@ -66,7 +69,7 @@ int CodeUnlessInterrupted(int code) {
 }
 
 // Until the coordinator says goodbye, or a signal's patience is over.
-int Attend(WorkerRunner& runner, const Settings& settings) {
+int Attend(WorkerRunner& runner, const Settings& settings, const FlightDump& dump) {
   constexpr Micros kLook = 20'000;
   bool leaving = false;
   Micros waited = 0;
@@ -74,6 +77,7 @@ int Attend(WorkerRunner& runner, const Settings& settings) {
     if (const auto exit = runner.WaitForExit(kLook)) {
       if (!exit->failed) return CodeUnlessInterrupted(kExitDone);
       SayError(kName, exit->reason);
+      dump.Failed(exit->reason);
       return kExitFailed;
     }
     if (Interrupts() == 0) continue;
@@ -104,8 +108,13 @@ int main(int argc, char** argv) {
       !exposed.ok()) {
     return Fail(kName, exposed);
   }
+  FlightRecorder recorder("worker");
+  const auto dump = FlightDump::Install(
+      {.name = "worker", .directory = settings.flight_directory, .recorders = {&recorder}});
+  if (!dump.ok()) return Fail(kName, dump.status());
   WatchInterrupts();
   WorkerOptions& options = settings.options;
+  options.recorder = &recorder;
   options.log = MakeLog(settings.log);
   options.log(LogLevel::kInfo, absl::StrCat(kName, " ", BuildCommit(), ": ", EffectiveConfig(app)));
   options.role = settings.role == "expert" ? Role::kExpert : Role::kWorker;
@@ -115,5 +124,5 @@ int main(int argc, char** argv) {
   if (!runner.ok()) return Fail(kName, runner.status());
   const auto probes = StartProbes(settings, **runner);
   if (!probes.ok()) return Fail(kName, probes.status());
-  return Attend(**runner, settings);
+  return Attend(**runner, settings, **dump);
 }
