@@ -10,9 +10,9 @@ namespace conclave {
 namespace {
 
 constexpr int kMovesMax = 16;  // at once
-// What is left to compute when a request continues on its new home: at most so much, unless
-// passes no longer get nearer to it.
+// More than so much is better computed in another pass, if that leaves half of it.
 constexpr std::int32_t kTailMax = 2 * kKvBlockTokens;
+constexpr std::int32_t kPassesMax = 8;  // then it must do with what there is
 // One that will have ended so soon is not worth a move.
 constexpr std::int32_t kTokensLeftMin = 8;
 constexpr std::int32_t kShareOfRows = 4;  // one part of so many is for understudies
@@ -37,25 +37,44 @@ bool MayMove(const CoordinatorState& state, const Request& request) {
          request.length_max - request.length_planned() >= kTokensLeftMin;
 }
 
-// The pass is over: another one, when that gets much nearer.
-bool BeginsAnotherPass(CoordinatorState& state, const Request& request, Understudy& understudy) {
-  const std::int32_t tail = TailOf(request, understudy);
-  if (tail <= kTailMax || 2 * tail > understudy.tail) return false;
+void BeginPass(CoordinatorState& state, const Request& request, Understudy& understudy) {
   Reopen(state, understudy, understudy.planned);
-  understudy.tail = tail;
   understudy.goal = GoalOf(request);
-  return true;
+  understudy.tail = TailOf(request, understudy);
+  ++understudy.passes;
 }
 
-void Advance(CoordinatorState& state, Request& request) {
+// What a step has room for after its decode rows, as far as that can be known before it is planned.
+struct Room {
+  explicit Room(const StepDraft& draft, const CoordinatorState& state)
+      : rows(draft.rows_left() - static_cast<std::int32_t>(state.requests.running().size())),
+        chunk(std::max(1, state.config.chunk_tokens.value_or(kRowsPerStepMax))) {}
+  std::int32_t rows;
+  const std::int32_t chunk;
+};
+
+bool Fits(const Room& room, const WorkerDraft& worker, std::int32_t tail) {
+  return tail <= std::min({room.rows, room.chunk, worker.rows_left - worker.sequences});
+}
+
+// The pass is over. What is left must fit into one step, or the client would wait for several: if
+// it does not, the next whole block is waited for, and computed here before.
+void AfterPass(CoordinatorState& state, StepDraft& draft, Request& request, Room& room) {
   Understudy& understudy = *request.understudy;
-  if (!Draining(state, request.home) || !state.HomeAt(understudy.home).TakesSequences()) {
-    PutDownUnderstudy(state, request);
-    return;
+  WorkerDraft& worker = draft.At(understudy.home);
+  const std::int32_t tail = TailOf(request, understudy) + request.in_flight;
+  if (!understudy.caught_up) {
+    const bool nearer = GoalOf(request) > understudy.planned && understudy.passes < kPassesMax;
+    const bool fits = Fits(room, worker, tail);
+    if (nearer && (!fits || (tail > kTailMax && 2 * tail <= understudy.tail))) {
+      BeginPass(state, request, understudy);
+      return;
+    }
+    if (!fits && understudy.passes < kPassesMax) return;
   }
-  if (understudy.planned < understudy.goal || understudy.under_way()) return;
-  if (!understudy.caught_up && BeginsAnotherPass(state, request, understudy)) return;
   understudy.caught_up = true;
+  room.rows -= tail;
+  worker.sequences += tail;  // so many rows are spoken for, until the next count
   if (request.in_flight == 0) TakeOver(state, request, understudy.planned);
 }
 
@@ -66,9 +85,18 @@ bool MovesPending(const CoordinatorState& state, Slot slot) {
                              [&](const Request* request) { return request->home == slot; });
 }
 
-void AdvanceMoves(CoordinatorState& state) {
+void AdvanceMoves(CoordinatorState& state, StepDraft& draft) {
+  Room room(draft, state);
+  bool counted = false;
   for (Request* request : state.requests.running()) {
-    if (request->understudy != nullptr) Advance(state, *request);
+    const Understudy* understudy = request->understudy.get();
+    if (understudy == nullptr) continue;
+    if (!Draining(state, request->home) || !state.HomeAt(understudy->home).TakesSequences()) {
+      PutDownUnderstudy(state, *request);
+    } else if (understudy->planned >= understudy->goal && !understudy->under_way()) {
+      if (!std::exchange(counted, true)) draft.Recount();
+      AfterPass(state, draft, *request, room);
+    }
   }
 }
 

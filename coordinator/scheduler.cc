@@ -77,8 +77,8 @@ void OpenWaiting(CoordinatorState& state, StepDraft& draft, bool answers) {
 }  // namespace
 
 std::optional<StepPlan> PlanStep(CoordinatorState& state, Micros now) {
-  AdvanceMoves(state);
   StepDraft draft(state, now);
+  AdvanceMoves(state, draft);
   PlanRunning(state, draft, Lack::kNothing);
   PlanRunning(state, draft, Lack::kAnswer);
   OpenWaiting(state, draft, /*answers=*/true);

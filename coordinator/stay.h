@@ -29,9 +29,10 @@ struct Stay {
 // a sequence was opened with, so one pass goes to the last whole block that was known then; what
 // was said meanwhile is for the next pass, or for the request when it continues here.
 struct Understudy : Stay {
-  std::int32_t goal = 0;   // of this pass: whole blocks
-  std::int32_t tail = 0;   // positions that were missing when it began
-  bool caught_up = false;  // the request waits for its last token at its old home, then moves
+  std::int32_t goal = 0;    // of this pass: whole blocks
+  std::int32_t tail = 0;    // positions that were missing when it began
+  std::int32_t passes = 0;  // begun, after the first
+  bool caught_up = false;   // the request waits for its last token at its old home, then moves
 
   bool under_way() const { return !open_due && done < planned; }
 };
