@@ -63,10 +63,15 @@ class Shard {
   // tensor.
   static absl::StatusOr<std::unique_ptr<Shard>> Load(const Args& args);
 
-  // Packs what is missing of `share` on all lanes, as fast as they can. What is not of it is kept,
-  // unless there is no room for both. On error the shard holds what it held, at least of `share`,
+  // Packs what is missing of a share on all lanes, as fast as they can. What is not of it is kept,
+  // unless there is no room for both. On error the shard holds what it held, at least of the share,
   // and the call may be repeated. Not while a step runs. ResourceExhausted says the sizes.
-  absl::Status LoadMissingExperts(const Placement& placement, Slot slot);
+  // Cancelled: `stop` became true; what was packed by then stays.
+  absl::Status LoadMissingExperts(const Placement& placement, Slot slot,
+                                  const std::atomic<bool>& stop);
+  absl::Status LoadMissingExperts(const Placement& placement, Slot slot) {
+    return LoadMissingExperts(placement, slot, std::atomic<bool>(false));
+  }
 
   // The same in small steps, for a thread that loads while steps run with other experts: ask what
   // is missing, pack one after another, put each. Missing, Room, Put and Trim (and
@@ -76,8 +81,8 @@ class Shard {
   absl::Status Room(std::size_t experts) const;  // for so many more; ResourceExhausted
   absl::StatusOr<PackedExpert> Pack(std::size_t index) const;
   void Put(PackedExpert expert);
-  // Drops every expert that is in no share.
-  void Trim(std::span<const Share> keep);
+  // Drops every expert that is in no share; the memory is the caller's to give back.
+  std::vector<MemoryBlock> Trim(std::span<const Share> keep);
 
   const Layer& layer(int index) const { return layers_[static_cast<std::size_t>(index)]; }
   const TensorView& embedding() const { return embedding_; }  // [vocab, hidden], as stored
@@ -103,7 +108,7 @@ class Shard {
   void LetGo(const TensorView& view) const;
   absl::StatusOr<std::vector<float>> Vector(TensorRole role, int layer) const;
   absl::StatusOr<std::byte*> TakeShared(std::size_t bytes);
-  absl::Status PackMissing(const Share& share);
+  absl::Status PackMissing(const Share& share, const std::atomic<bool>& stop);
   absl::Status CheckShape(const Placement& placement) const;
   absl::StatusOr<PackFfnArgs> SourcesOf(std::size_t index) const;
   const MemoryBlock& BlockOf(int moe_layer, int expert) const;

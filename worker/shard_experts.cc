@@ -88,7 +88,7 @@ void Shard::Put(PackedExpert expert) {
   place = std::move(expert.block);
 }
 
-void Shard::Trim(std::span<const Share> keep) {
+std::vector<MemoryBlock> Shard::Trim(std::span<const Share> keep) {
   std::vector<bool> kept(experts_.size(), false);
   for (const Share& share : keep) {
     if (!CheckShape(share.placement).ok()) continue;
@@ -98,32 +98,35 @@ void Shard::Trim(std::span<const Share> keep) {
       }
     }
   }
+  std::vector<MemoryBlock> dropped;
   for (std::size_t i = 0; i < experts_.size(); ++i) {
     if (kept[i] || !experts_[i].held()) continue;
-    const MemoryBlock released = std::move(experts_[i]);
+    dropped.push_back(std::move(experts_[i]));
     held_bytes_.fetch_sub(one_expert_bytes(), std::memory_order_relaxed);
   }
+  return dropped;
 }
 
-absl::Status Shard::LoadMissingExperts(const Placement& placement, Slot slot) {
+absl::Status Shard::LoadMissingExperts(const Placement& placement, Slot slot,
+                                       const std::atomic<bool>& stop) {
   const Share share{placement, slot};
-  const absl::Status status = PackMissing(share);
+  const absl::Status status = PackMissing(share, stop);
   if (!absl::IsResourceExhausted(status)) return status;
-  Trim({&share, 1});
-  return PackMissing(share);
+  Trim({&share, 1}).clear();
+  return PackMissing(share, stop);
 }
 
-absl::Status Shard::PackMissing(const Share& share) {
+absl::Status Shard::PackMissing(const Share& share, const std::atomic<bool>& stop) {
   ASSIGN_OR_RETURN(const std::vector<std::size_t> missing, Missing(share));
   RETURN_IF_ERROR(Room(missing.size()));
-  // Those that were not tried after a failure stay "unknown".
+  // Those that nobody tried stay "unknown".
   std::vector<absl::StatusOr<PackedExpert>> packed(missing.size());
   const std::uint64_t each = one_expert_bytes();
   std::atomic<std::uint64_t> done{0};
   std::atomic<bool> failed{false};
   args_.lanes.Run([&](const Lane& lane) {
     for (auto i = lane.Take(); i < static_cast<std::int64_t>(missing.size()); i = lane.Take()) {
-      if (failed.load(std::memory_order_relaxed)) return;
+      if (failed.load(std::memory_order_relaxed) || stop.load(std::memory_order_relaxed)) return;
       const auto at = static_cast<std::size_t>(i);
       packed[at] = Pack(missing[at]);
       if (!packed[at].ok()) return failed.store(true, std::memory_order_relaxed);
@@ -134,7 +137,12 @@ absl::Status Shard::PackMissing(const Share& share) {
   for (const absl::StatusOr<PackedExpert>& one : packed) {
     if (!one.ok() && !absl::IsUnknown(one.status())) return one.status();
   }
-  for (absl::StatusOr<PackedExpert>& one : packed) Put(*std::move(one));
+  bool all = true;
+  for (absl::StatusOr<PackedExpert>& one : packed) {
+    all = all && one.ok();
+    if (one.ok()) Put(*std::move(one));
+  }
+  if (!all) return absl::CancelledError("loading was stopped");
   if (args_.progress) args_.progress(each * missing.size(), each * missing.size());
   return absl::OkStatus();
 }

@@ -96,7 +96,7 @@ TEST_F(ShardTest, TakesWhatItNeedsAndGivesItBack) {
     EXPECT_TRUE((*shard)->Holds(0, 1)) << "nothing is dropped while there is room";
     const Placement quarter = EvenAmong(4);
     const Shard::Share share{quarter, Slot{3}};
-    (*shard)->Trim({&share, 1});
+    (*shard)->Trim({&share, 1}).clear();
     EXPECT_FALSE((*shard)->Holds(0, 1));
     EXPECT_TRUE((*shard)->Holds(0, 3));
     EXPECT_EQ(purse.used(), (*shard)->shared_bytes() + (*shard)->expert_bytes());
@@ -181,7 +181,7 @@ TEST_F(ShardTest, ExpertsArePutOneByOne) {
   EXPECT_EQ(purse.used(), (*shard)->expert_bytes()) << "the second of the same is given back";
   EXPECT_EQ((*shard)->Missing({halves, Slot{1}})->size(), missing->size() - 1);
   EXPECT_FALSE((*shard)->Missing({Placement(1, 2), Slot{1}}).ok());
-  (*shard)->Trim({});
+  (*shard)->Trim({}).clear();
   EXPECT_EQ(purse.used(), 0u);
 }
 

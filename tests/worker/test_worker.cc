@@ -127,7 +127,7 @@ void TestCluster::Carry(int worker, WorkerEffect& effect) {
     ++node.asides_dropped;
   } else if (auto* trim = std::get_if<TrimExperts>(&effect)) {
     const Shard::Share share{trim->placement, trim->slot};
-    node.shard->Trim({&share, 1});
+    node.shard->Trim({&share, 1}).clear();
   } else if (auto* open = std::get_if<OpenExchange>(&effect)) {
     Handle(node, ExchangeOpened{open->view.epoch, absl::OkStatus(), "standby"});
   } else if (auto* start = std::get_if<StartExchange>(&effect)) {

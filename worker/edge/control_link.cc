@@ -11,6 +11,7 @@
 #include "conclave/cluster/v1/control_service.grpc.pb.h"
 #include "grpcpp/client_context.h"
 #include "protocol/codec.h"
+#include "worker/edge/threads.h"
 
 namespace conclave {
 namespace {
@@ -211,6 +212,7 @@ bool ControlLink::Rest(Micros micros) {
 }
 
 void ControlLink::Run() {
+  NameThisThread("link");
   constexpr Micros kSayAgain = 10'000'000;
   Micros delay = kRetryFirst;
   Micros said_at = 0;

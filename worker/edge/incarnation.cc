@@ -1,12 +1,33 @@
 #include "worker/edge/incarnation.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "worker/edge/machine.h"
 
 namespace conclave {
+
+Heartbeat HeartbeatOf(const Incarnation& incarnation) {
+  const ExchangeWait wait = incarnation.backend->Waiting();
+  return {.epoch = incarnation.core->epoch(),
+          .progress = incarnation.core->progress(),
+          .busy = incarnation.core->busy(),
+          .rss_bytes = ResidentBytes(),
+          .exchange = wait.exchange,
+          .waits_for = wait.missing};
+}
+
+// An epoch that did not open has used its address up, too.
+ExchangeOpened Opened(Epoch epoch, absl::Status status, ExchangeBackend& backend) {
+  ExchangeOpened opened{epoch, std::move(status), {}};
+  absl::StatusOr<std::string> standby = backend.StandbyAddress();
+  opened.status.Update(standby.status());
+  if (standby.ok()) opened.standby_address = *std::move(standby);
+  return opened;
+}
 
 absl::StatusOr<std::string> ResolveExchange(const WorkerOptions& options) {
   const std::vector<std::string> here = ExchangeBackendsHere();

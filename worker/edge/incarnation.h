@@ -14,9 +14,14 @@ namespace conclave {
 
 struct Incarnation {
   std::string uuid;
-  std::unique_ptr<ExchangeBackend> backend;
+  std::unique_ptr<ExchangeBackend> backend;  // the running epoch's
   std::unique_ptr<WorkerCore> core;
 };
+
+// What its heart says now. Any thread, while the pointers stay.
+Heartbeat HeartbeatOf(const Incarnation& incarnation);
+// The answer to an epoch that was opened on `backend`, or not: with the address of its next one.
+ExchangeOpened Opened(Epoch epoch, absl::Status status, ExchangeBackend& backend);
 
 // The name that `auto` stands for, or an error that lists what there is.
 absl::StatusOr<std::string> ResolveExchange(const WorkerOptions& options);

@@ -1,77 +1,167 @@
 #include "worker/edge/loader.h"
 
-#include <algorithm>
-#include <cstdio>
 #include <utility>
 
-#include "absl/strings/str_format.h"
-#include "base/edge/clock.h"
 #include "kernels/kernel_set.h"
+#include "worker/edge/threads.h"
+#include "worker/edge/trial.h"
 
 namespace conclave {
 
-Loader::Loader(Shard& shard, Done done)
-    : shard_(shard), done_(std::move(done)), thread_([this] { Run(); }) {}
+Loader::Loader(Args args)
+    : args_(std::move(args)),
+      packer_(args_.shard,
+              [this](Epoch epoch, absl::Status status) {
+                if (status.ok()) return Post(Make{epoch});
+                args_.tell(LoadedAside{epoch, std::move(status), {}});
+              }),
+      thread_([this] { Run(); }) {}
 
 Loader::~Loader() {
+  AbortAside(std::nullopt);
+  packer_.Drop();
   {
-    std::lock_guard lock(mutex_);
+    const std::lock_guard lock(mutex_);
     stopping_ = true;
+    stop_load_ = true;
   }
   wake_.notify_all();
   thread_.join();
 }
 
-void Loader::Load(Epoch epoch, Placement placement, Slot slot) {
+void Loader::Post(Job job) {
   {
-    std::lock_guard lock(mutex_);
-    waiting_ = Ask{epoch, std::move(placement), slot};
+    const std::lock_guard lock(mutex_);
+    jobs_.push_back(std::move(job));
   }
   wake_.notify_all();
 }
 
-void Loader::Finish() {
+void Loader::Do(LoadExperts load) {
+  packer_.Yield(load.placement, load.slot);
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(jobs_, [](const Job& job) { return std::holds_alternative<LoadExperts>(job); });
+    stop_load_ = true;  // of the one that runs; what it has packed stays
+    jobs_.emplace_back(std::move(load));
+  }
+  wake_.notify_all();
+}
+
+void Loader::Do(LoadAside load) {
+  {
+    const std::lock_guard lock(mutex_);
+    wanted_ = load.epoch;
+  }
+  packer_.Load(std::move(load));
+}
+
+void Loader::Do(ConnectAside connect) { Post(std::move(connect)); }
+
+// The loader's thread may be inside that exchange: it is aborted here and destroyed there.
+void Loader::Do(DropAside) {
+  packer_.Drop();
+  {
+    const std::lock_guard lock(mutex_);
+    DropAsideLocked();
+  }
+  wake_.notify_all();
+}
+
+void Loader::DropAsideLocked() {
+  wanted_.reset();
+  std::erase_if(jobs_, [](const Job& job) {
+    return std::holds_alternative<Make>(job) || std::holds_alternative<ConnectAside>(job);
+  });
+  if (aside_.backend == nullptr) return;
+  aside_.backend->Abort(aside_.epoch);
+  jobs_.emplace_back(std::move(aside_.backend));
+}
+
+std::unique_ptr<ExchangeBackend> Loader::TakeAside(Epoch epoch) {
+  const std::lock_guard lock(mutex_);
+  if (aside_.epoch != epoch) return nullptr;
+  wanted_.reset();
+  return std::move(aside_.backend);
+}
+
+void Loader::Discard(std::unique_ptr<ExchangeBackend> backend) { Post(std::move(backend)); }
+
+void Loader::Forget() {
+  packer_.Drop();
   std::unique_lock lock(mutex_);
-  waiting_.reset();
-  idle_.wait(lock, [this] { return !loading_; });
+  DropAsideLocked();
+  std::erase_if(jobs_, [](const Job& job) { return std::holds_alternative<LoadExperts>(job); });
+  stop_load_ = true;
+  wake_.notify_all();
+  idle_.wait(lock, [this] { return !busy_ && jobs_.empty(); });
+}
+
+void Loader::AbortAside(std::optional<Epoch> unless) {
+  const std::lock_guard lock(mutex_);
+  if (aside_.backend == nullptr || aside_.epoch == unless) return;
+  aside_.backend->Abort(aside_.epoch);
+}
+
+std::optional<LoadProgress> Loader::Progress() const {
+  if (!packer_.loading()) return std::nullopt;
+  return packer_.progress();
 }
 
 void Loader::Run() {
+  NameThisThread("loader");
   SetComputeThreadFloatMode();  // this thread is a lane while it packs
   std::unique_lock lock(mutex_);
   while (true) {
-    wake_.wait(lock, [this] { return stopping_ || waiting_.has_value(); });
+    wake_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
     if (stopping_) return;
-    const Ask ask = *std::exchange(waiting_, std::nullopt);
-    loading_ = true;
+    Job job = std::move(jobs_.front());
+    jobs_.pop_front();
+    busy_ = true;
+    if (std::holds_alternative<LoadExperts>(job)) stop_load_ = false;
     lock.unlock();
-    absl::Status status = shard_.LoadMissingExperts(ask.placement, ask.slot);
-    done_(ask.epoch, std::move(status));
+    std::visit([this](auto& one) { Carry(one); }, job);
     lock.lock();
-    loading_ = false;
+    busy_ = false;
     idle_.notify_all();
   }
 }
 
-LoadLog::LoadLog(std::string what, LogFn log)
-    : what_(std::move(what)), log_(std::move(log)), began_(SteadyMicros()), said_(began_) {}
-
-LoadProgressFn LoadLog::AsFunction() {
-  return [this](std::uint64_t done, std::uint64_t total) { Hear(done, total); };
+void Loader::Carry(LoadExperts& load) {
+  absl::Status status = args_.shard.LoadMissingExperts(load.placement, load.slot, stop_load_);
+  if (absl::IsCancelled(status)) return;  // whoever stopped it does not wait for an answer
+  args_.tell(ExpertsLoaded{load.epoch, std::move(status)});
 }
 
-void LoadLog::Hear(std::uint64_t done, std::uint64_t total) {
-  constexpr Micros kSayEvery = 2'000'000;
-  const Micros now = SteadyMicros();
-  if (done < done_) began_ = now;  // the next load
-  done_ = done;
-  if (done < total && now - said_ < kSayEvery) return;
-  said_ = now;
-  const double seconds = static_cast<double>(std::max<Micros>(1, now - began_)) / 1e6;
-  log_(LogLevel::kInfo,
-       absl::StrFormat("%s: %.2f of %.2f GB packed, %.2f GB/s", what_,
-                       static_cast<double>(done) / 1e9, static_cast<double>(total) / 1e9,
-                       static_cast<double>(done) / 1e9 / seconds));
+void Loader::Carry(Make& make) {
+  absl::StatusOr<std::unique_ptr<ExchangeBackend>> backend = args_.new_backend();
+  LoadedAside loaded{make.epoch, backend.status(), {}};
+  if (backend.ok()) {
+    absl::StatusOr<std::string> address = (*backend)->StandbyAddress();
+    loaded.status = address.status();
+    if (address.ok()) loaded.address = *std::move(address);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    if (wanted_ != make.epoch) return;
+    if (loaded.status.ok()) aside_ = {make.epoch, *std::move(backend)};
+  }
+  args_.tell(std::move(loaded));
+}
+
+void Loader::Carry(ConnectAside& connect) {
+  ExchangeBackend* backend = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    if (aside_.epoch == connect.view.epoch) backend = aside_.backend.get();
+  }
+  if (backend == nullptr) return;  // dropped meanwhile
+  ConnectedAside tried = TryEpoch(*backend, connect.view, args_.trial_limit);
+  {
+    const std::lock_guard lock(mutex_);
+    if (wanted_ != tried.epoch) return;
+  }
+  args_.tell(std::move(tried));
 }
 
 }  // namespace conclave

@@ -1,62 +1,92 @@
-// Loads experts off the strand, one placement at a time.
+// Everything that takes long and must not hold up the strand: experts, and the exchange of the
+// epoch that is made ready beside the running one.
+//
+// Threads: the loader's (experts while nobody computes, on all lanes; the aside exchange) and the
+// packer's (packer.h). All calls but Abort and Progress come from one thread, the strand.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
-#include <cstdint>
+#include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
-#include <string>
 #include <thread>
+#include <variant>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/ids.h"
-#include "base/log.h"
-#include "protocol/placement.h"
+#include "exchange/exchange.h"
+#include "protocol/control.h"
+#include "worker/core.h"
+#include "worker/edge/packer.h"
 #include "worker/shard.h"
 
 namespace conclave {
 
 class Loader {
  public:
-  // Called on the loader's thread, once per Load that was not replaced by a newer one.
-  using Done = std::function<void(Epoch epoch, absl::Status status)>;
-  Loader(Shard& shard, Done done);
-  ~Loader();  // waits for the load that runs
-
-  void Load(Epoch epoch, Placement placement, Slot slot);
-  void Finish();  // forgets what waits, waits for what runs
-
- private:
-  struct Ask {
-    Epoch epoch;
-    Placement placement;
-    Slot slot;
+  struct Args {
+    Shard& shard;
+    std::function<absl::StatusOr<std::unique_ptr<ExchangeBackend>>()> new_backend;
+    // ExpertsLoaded, LoadedAside, ConnectedAside: called on one of the two threads, once per ask
+    // that was not replaced, dropped or forgotten.
+    std::function<void(WorkerEvent)> tell;
+    Micros trial_limit = 2'000'000;  // for all peers' empty frames
   };
-  void Run();
+  explicit Loader(Args args);
+  ~Loader();  // ends what runs, soon
 
-  Shard& shard_;
-  const Done done_;
-  std::mutex mutex_;
-  std::condition_variable wake_, idle_;
-  std::optional<Ask> waiting_;
-  bool loading_ = false;
-  bool stopping_ = false;
-  std::thread thread_;
-};
+  void Do(LoadExperts load);  // ends what the packer does, and a load before it
+  void Do(LoadAside load);
+  void Do(ConnectAside connect);
+  void Do(DropAside drop);
+  void Do(TrimExperts trim) { packer_.Trim(std::move(trim)); }
+  // The exchange that ConnectedAside said is connected; null if it was dropped since.
+  std::unique_ptr<ExchangeBackend> TakeAside(Epoch epoch);
+  // Destroys it off the strand.
+  void Discard(std::unique_ptr<ExchangeBackend> backend);
+  // Forgets everything and waits for what is packed on lanes. Packed experts stay.
+  void Forget();
 
-// Says now and then how far packing is, and how fast.
-class LoadLog {
- public:
-  LoadLog(std::string what, LogFn log);
-  LoadProgressFn AsFunction();  // valid as long as this object
+  // Any thread. Ends the aside exchange unless it is of `epoch`.
+  void AbortAside(std::optional<Epoch> unless);
+  // How far the load that runs is, if one does.
+  std::optional<LoadProgress> Progress() const;
 
  private:
-  void Hear(std::uint64_t done, std::uint64_t total);
-  const std::string what_;
-  const LogFn log_;
-  Micros began_, said_;
-  std::uint64_t done_ = 0;
+  struct Make {  // the backend for an epoch whose experts are packed
+    Epoch epoch;
+  };
+  using Unwanted = std::unique_ptr<ExchangeBackend>;
+  using Job = std::variant<LoadExperts, Make, ConnectAside, Unwanted>;
+  // The backend, made and used by the loader's thread until it is taken.
+  struct AsideExchange {
+    Epoch epoch;
+    std::unique_ptr<ExchangeBackend> backend;
+  };
+
+  void Post(Job job);
+  void Run();
+  void Carry(LoadExperts& load);
+  void Carry(Make& make);
+  void Carry(ConnectAside& connect);
+  void Carry(Unwanted& backend) { backend.reset(); }
+  void DropAsideLocked();
+
+  const Args args_;
+  mutable std::mutex mutex_;
+  std::condition_variable wake_, idle_;
+  std::deque<Job> jobs_;
+  bool busy_ = false;
+  bool stopping_ = false;
+  std::optional<Epoch> wanted_;  // the epoch that is being made ready aside
+  AsideExchange aside_;
+  std::atomic<bool> stop_load_{false};
+  Packer packer_;
+  std::thread thread_;
 };
 
 }  // namespace conclave

@@ -4,7 +4,10 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <string>
+
 #include "kernels/kernel_set.h"
+#include "worker/edge/threads.h"
 
 namespace conclave {
 namespace {
@@ -70,6 +73,7 @@ std::uint32_t ThreadPool::AwaitRound(std::uint32_t last) {
 }
 
 void ThreadPool::Help(int index, std::optional<int> cpu) {
+  NameThisThread("lane-" + std::to_string(index));
   SetComputeThreadFloatMode();
   if (cpu) Pin(*cpu);
   std::uint32_t round = 0;

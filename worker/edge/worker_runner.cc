@@ -4,6 +4,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <limits>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -18,16 +19,20 @@
 #include "worker/edge/control_link.h"
 #include "worker/edge/incarnation.h"
 #include "worker/edge/kv_budget.h"
+#include "worker/edge/load_log.h"
 #include "worker/edge/loader.h"
 #include "worker/edge/machine.h"
 #include "worker/edge/step_totals.h"
 #include "worker/edge/thread_pool.h"
+#include "worker/edge/threads.h"
 #include "worker/edge/weight_memory.h"
 #include "worker/edge/worker_record.h"
 #include "worker/shard.h"
 
 namespace conclave {
 namespace {
+
+constexpr Epoch kEveryEpoch{std::numeric_limits<std::uint64_t>::max() - 1};
 
 struct LinkUp {};
 struct LinkLost {};
@@ -70,22 +75,29 @@ class WorkerRunner::Impl final : public LinkListener {
   void Post(RunnerEvent event);
   void Run();
   void Beat();
+  std::optional<Heartbeat> HeartbeatNow() const;
   void Handle(RunnerEvent& event);
   void Feed(WorkerEvent event);
+  void Remember(const ToWorker& message);
   absl::Status NewIncarnation();
   void EndWith(WorkerExit exit);
-  void AbortExchange();
+  void AbortExchange(Epoch epoch);
 
   // Effects, one each. Those that end in an event at once return it.
   using Next = std::optional<WorkerEvent>;
+  template <class Effect>
+  Next Hand(Effect& effect) {
+    loader_->Do(std::move(effect));
+    return std::nullopt;
+  }
   Next Carry(Tell& effect);
-  Next Carry(LoadExperts& effect);
+  Next Carry(LoadExperts& effect) { return Hand(effect); }
   Next Carry(OpenExchange& effect);
-  Next Carry(LoadAside&) { return std::nullopt; }
-  Next Carry(ConnectAside&) { return std::nullopt; }
-  Next Carry(ChangeOver&) { return std::nullopt; }
-  Next Carry(DropAside&) { return std::nullopt; }
-  Next Carry(TrimExperts&) { return std::nullopt; }
+  Next Carry(LoadAside& effect) { return Hand(effect); }
+  Next Carry(ConnectAside& effect) { return Hand(effect); }
+  Next Carry(ChangeOver& effect);
+  Next Carry(DropAside& effect) { return Hand(effect); }
+  Next Carry(TrimExperts& effect) { return Hand(effect); }
   Next Carry(StartExchange& effect);
   Next Carry(CloseExchange& effect);
   Next Carry(Exit& effect);
@@ -104,11 +116,12 @@ class WorkerRunner::Impl final : public LinkListener {
   std::unique_ptr<Shard> shard_;
   StepTotals totals_;
 
-  mutable std::mutex incarnation_mutex_;  // the pointer; what it points to is the strand's
-  std::shared_ptr<Incarnation> incarnation_;
+  // The pointers; what they point to is the strand's, but for what any thread may call.
+  mutable std::mutex incarnation_mutex_;
+  std::unique_ptr<Incarnation> incarnation_;
   std::atomic<bool> welcomed_{false}, ready_{false};
+  std::atomic<bool> heard_{false};  // the incarnation has been told something
   std::atomic<bool> ended_{false};  // the exit is known; nothing more is handled
-  std::atomic<std::uint64_t> weights_bytes_{0};
 
   std::mutex mutex_;
   std::condition_variable wake_;
@@ -120,7 +133,8 @@ class WorkerRunner::Impl final : public LinkListener {
   bool stopping_ = false;  // ends the heart
 
   // The strand's.
-  bool used_ = false;              // the incarnation has heard something
+  Epoch last_epoch_;               // the highest ever heard of
+  std::int32_t last_slot_ = -1;    // of this process, whatever the incarnation
   WorkerOutbox outbox_, effects_;  // kept for their memory
   WorkerRecord record_{recorder_};
   std::unique_ptr<Loader> loader_;
@@ -155,8 +169,8 @@ absl::Status WorkerRunner::Impl::Open() {
                                         .role = options_.role,
                                         .lanes = *pool_,
                                         .memory = memory_,
-                                        .progress = load_log_.AsFunction()}));
-  weights_bytes_ = shard_->shared_bytes();
+                                        .progress = load_log_.AsFunction(),
+                                        .expert_memory_bytes = options_.expert_memory_bytes}));
   if (options_.role == Role::kWorker) {
     options_.log(LogLevel::kInfo,
                  absl::StrCat("kv cache: ", kv_.tokens(), " tokens in ", kv_.bytes >> 20, " MiB"));
@@ -167,10 +181,11 @@ absl::Status WorkerRunner::Impl::Open() {
 }
 
 void WorkerRunner::Impl::StartThreads() {
-  loader_ = std::make_unique<Loader>(*shard_, [this](Epoch epoch, absl::Status status) {
-    weights_bytes_ = shard_->shared_bytes() + shard_->expert_bytes();
-    Post(WorkerEvent(ExpertsLoaded{epoch, std::move(status)}));
-  });
+  loader_ = std::make_unique<Loader>(
+      Loader::Args{.shard = *shard_,
+                   .new_backend = [this] { return NewBackend(options_, exchange_name_); },
+                   .tell = [this](WorkerEvent event) { Post(std::move(event)); },
+                   .trial_limit = options_.trial_limit});
   strand_ = std::thread([this] { Run(); });
   link_ = std::make_unique<ControlLink>(options_.coordinator, options_.coordinator_address, *this,
                                         options_.log);
@@ -186,7 +201,7 @@ void WorkerRunner::Impl::StopAll() {
   exit_wake_.notify_all();
   if (heart_.joinable()) heart_.join();
   if (link_ != nullptr) link_->Stop();
-  AbortExchange();
+  AbortExchange(kEveryEpoch);
   Post(Stop{});
   if (strand_.joinable()) strand_.join();
   loader_.reset();
@@ -195,11 +210,13 @@ void WorkerRunner::Impl::StopAll() {
 
 // A core and a backend that know nothing yet.
 absl::Status WorkerRunner::Impl::NewIncarnation() {
+  std::unique_ptr<Incarnation> last;
   {
     std::lock_guard lock(incarnation_mutex_);
-    incarnation_.reset();  // its memory first
+    last = std::move(incarnation_);
   }
-  auto next = std::make_shared<Incarnation>();
+  last.reset();  // its memory first
+  auto next = std::make_unique<Incarnation>();
   next->uuid = NewUuid();
   ASSIGN_OR_RETURN(next->backend, NewBackend(options_, exchange_name_));
   const WorkerConfig config = {.role = options_.role,
@@ -245,18 +262,17 @@ void WorkerRunner::Impl::OnMessage(ToWorker message) {
     link_->Send(RecorderTold{asked->ticket, recorder_.Text(kRecorderBytesMax)});
     return;
   }
-  std::shared_ptr<Incarnation> now;
-  {
-    std::lock_guard lock(incarnation_mutex_);
-    now = incarnation_;
-  }
+  heard_ = true;
   if (std::holds_alternative<Welcome>(message)) welcomed_ = true;
   if (const auto* prepare = std::get_if<Prepare>(&message)) {
     ready_ = false;
-    // The strand may be inside an exchange of an older epoch that will never finish.
-    if (now != nullptr) now->backend->Abort(Epoch{prepare->epoch.value - 1});
-  } else if (std::holds_alternative<Goodbye>(message) && now != nullptr) {
-    now->backend->Abort(now->core->epoch());
+    // The strand may be inside an exchange of an older epoch that will never finish, the loader
+    // inside the trial of one that will not come.
+    AbortExchange(Epoch{prepare->epoch.value - 1});
+    loader_->AbortAside(prepare->epoch);
+  } else if (std::holds_alternative<Goodbye>(message)) {
+    AbortExchange(kEveryEpoch);
+    loader_->AbortAside(std::nullopt);
   }
   Post(WorkerEvent(Told{std::move(message)}));
 }
@@ -264,44 +280,39 @@ void WorkerRunner::Impl::OnMessage(ToWorker message) {
 void WorkerRunner::Impl::OnLost(const std::string& why) {
   welcomed_ = false;
   ready_ = false;
-  AbortExchange();
+  if (heard_) AbortExchange(kEveryEpoch);
+  loader_->AbortAside(std::nullopt);
   if (options_.coordinator_address.empty()) {
     EndWith({true, absl::StrCat("no link to the coordinator in this process: ", why)});
   }
   Post(LinkLost{});
 }
 
-void WorkerRunner::Impl::AbortExchange() {
-  std::shared_ptr<Incarnation> now;
-  {
-    std::lock_guard lock(incarnation_mutex_);
-    now = incarnation_;
-  }
-  if (now != nullptr) now->backend->Abort(now->core->epoch());
+// Every epoch up to this one, on the running backend.
+void WorkerRunner::Impl::AbortExchange(Epoch epoch) {
+  std::lock_guard lock(incarnation_mutex_);
+  if (incarnation_ != nullptr) incarnation_->backend->Abort(epoch);
 }
 
 // Heartbeats have a thread of their own: a busy strand is not a dead worker, and a wedged one shows
 // by its progress standing still.
 void WorkerRunner::Impl::Beat() {
+  NameThisThread("heart");
   constexpr auto kPeriod = std::chrono::milliseconds(100);
   std::unique_lock lock(exit_mutex_);
   while (!exit_wake_.wait_for(lock, kPeriod, [this] { return stopping_; })) {
     if (!welcomed_) continue;
     lock.unlock();
-    std::shared_ptr<Incarnation> now;
-    {
-      std::lock_guard guard(incarnation_mutex_);
-      now = incarnation_;
-    }
-    if (now != nullptr) {
-      link_->Send(Heartbeat{.epoch = now->core->epoch(),
-                            .progress = now->core->progress(),
-                            .busy = now->core->busy(),
-                            .rss_bytes = ResidentBytes()});
-    }
-    now.reset();
+    if (const std::optional<Heartbeat> beat = HeartbeatNow()) link_->Send(*beat);
+    if (const std::optional<LoadProgress> progress = loader_->Progress()) link_->Send(*progress);
     lock.lock();
   }
+}
+
+std::optional<Heartbeat> WorkerRunner::Impl::HeartbeatNow() const {
+  std::lock_guard lock(incarnation_mutex_);
+  if (incarnation_ == nullptr) return std::nullopt;
+  return HeartbeatOf(*incarnation_);
 }
 
 // ---- the strand
@@ -315,6 +326,7 @@ void WorkerRunner::Impl::Post(RunnerEvent event) {
 }
 
 void WorkerRunner::Impl::Run() {
+  NameThisThread("strand");
   SetComputeThreadFloatMode();
   std::unique_lock lock(mutex_);
   while (true) {
@@ -336,18 +348,31 @@ void WorkerRunner::Impl::Handle(RunnerEvent& event) {
     if (!standby.ok()) {
       return EndWith({true, absl::StrCat("exchange: ", std::string(standby.status().message()))});
     }
-    link_->Send(incarnation_->core->SayHello(*standby));
+    Hello hello = incarnation_->core->SayHello(*standby);
+    hello.last_epoch = last_epoch_;
+    hello.last_slot = last_slot_;
+    link_->Send(hello);
   } else if (std::holds_alternative<LinkLost>(event)) {
-    if (!used_) return;
+    if (!heard_.exchange(false)) return;  // still as good as new
     incarnation_->backend->Close();
-    loader_->Finish();  // it packs into the shard on these lanes
+    loader_->Forget();
     if (const absl::Status status = NewIncarnation(); !status.ok()) {
       EndWith({true, std::string(status.message())});
     }
-    used_ = false;
   } else if (auto* ours = std::get_if<WorkerEvent>(&event)) {
-    used_ = true;
+    if (const auto* told = std::get_if<Told>(ours)) Remember(told->message);
     Feed(std::move(*ours));
+  }
+}
+
+// What outlives this incarnation: see Hello.
+void WorkerRunner::Impl::Remember(const ToWorker& message) {
+  if (const auto* welcome = std::get_if<Welcome>(&message)) last_slot_ = welcome->slot.value;
+  if (const auto* load = std::get_if<Load>(&message)) {
+    last_epoch_ = std::max(last_epoch_, load->epoch);
+  }
+  if (const auto* prepare = std::get_if<Prepare>(&message)) {
+    last_epoch_ = std::max(last_epoch_, prepare->epoch);
   }
 }
 
@@ -382,22 +407,23 @@ WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(Tell& effect) {
   return std::nullopt;
 }
 
-WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(LoadExperts& effect) {
-  loader_->Load(effect.epoch, std::move(effect.placement), effect.slot);
-  return std::nullopt;
-}
-
 WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(OpenExchange& effect) {
   ExchangeBackend& backend = *incarnation_->backend;
-  ExchangeOpened opened{effect.view.epoch, backend.Open(effect.view, options_.open_timeout), {}};
-  // An epoch that did not open has used its address up, too.
-  absl::StatusOr<std::string> standby = backend.StandbyAddress();
-  if (standby.ok()) {
-    opened.standby_address = *std::move(standby);
-  } else if (opened.status.ok()) {
-    opened.status = standby.status();
+  return Opened(effect.view.epoch, backend.Open(effect.view, options_.open_timeout), backend);
+}
+
+WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(ChangeOver& effect) {
+  absl::Status status;
+  if (std::unique_ptr<ExchangeBackend> next = loader_->TakeAside(effect.epoch)) {
+    {
+      std::lock_guard lock(incarnation_mutex_);
+      incarnation_->backend.swap(next);
+    }
+    loader_->Discard(std::move(next));
+  } else {
+    status = absl::FailedPreconditionError("what was made ready for it is gone");
   }
-  return opened;
+  return Opened(effect.epoch, std::move(status), *incarnation_->backend);
 }
 
 WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(StartExchange& effect) {
@@ -426,7 +452,7 @@ WorkerReport WorkerRunner::Impl::Report() const {
       report.progress = incarnation_->core->progress();
     }
   }
-  report.weights_bytes = weights_bytes_;
+  report.weights_bytes = shard_->shared_bytes() + shard_->expert_bytes();
   report.kv_bytes = options_.role == Role::kWorker ? kv_.bytes : 0;
   report.rss_bytes = ResidentBytes();
   report.kernels = std::string(kernels_.name);

@@ -1,0 +1,70 @@
+// Packs experts beside running steps: one thread at the lowest priority, one expert after another.
+// What it has packed stays packed, whatever becomes of the epoch it was for.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "base/ids.h"
+#include "protocol/control.h"
+#include "worker/core.h"
+#include "worker/shard.h"
+
+namespace conclave {
+
+class Packer {
+ public:
+  // Called on the packer's thread, once per Load that was not stopped or replaced.
+  using Done = std::function<void(Epoch epoch, absl::Status status)>;
+  Packer(Shard& shard, Done done);
+  ~Packer();  // waits for the expert that is being packed
+
+  // These return at once. A Load replaces the one before it; a Trim is done in its turn.
+  void Load(LoadAside load);
+  void Trim(TrimExperts trim);
+  // No Load goes on.
+  void Drop();
+  // From now on, until the next Load or Trim, the shard is the caller's, who makes it hold the
+  // share given. Does not wait for the expert that is being packed: it is thrown away.
+  void Yield(const Placement& placement, Slot slot);
+
+  LoadProgress progress() const;  // of the Load that runs; nothing in all: none does
+  bool loading() const { return loading_.load(std::memory_order_relaxed); }
+
+ private:
+  struct Share {
+    Placement placement;
+    Slot slot;
+    Shard::Share view() const { return {placement, slot}; }
+  };
+  using Job = std::variant<LoadAside, TrimExperts>;
+  using Lock = std::unique_lock<std::mutex>;
+
+  void Run();
+  void Trim(Lock& lock, const TrimExperts& trim);
+  std::optional<absl::Status> Load(Lock& lock, const LoadAside& load);
+  absl::StatusOr<std::vector<std::size_t>> Plan(Lock& lock, const LoadAside& load);
+  void ForgetLoads();
+
+  Shard& shard_;
+  const Done done_;
+  std::mutex mutex_;  // the members below, and changes of the shard while it is not yielded
+  std::condition_variable wake_;
+  std::deque<Job> jobs_;
+  std::uint64_t generation_ = 0;  // a load that began under another one is over
+  std::optional<Share> running_;  // what the running epoch needs
+  bool stopping_ = false;
+  std::atomic<bool> loading_{false};
+  std::atomic<std::uint64_t> bytes_done_{0}, bytes_total_{0};
+  std::thread thread_;
+};
+
+}  // namespace conclave
