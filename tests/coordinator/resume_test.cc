@@ -136,5 +136,17 @@ TEST(Resume, AnAnswerThatIsComputedAgainGoesBeforePromptsThatHaveBegun) {
   bench.ExpectExact();
 }
 
+TEST(Resume, WhatAStepThatNeverRanWasToWriteIsNotShared) {
+  PlanBench bench(ConfigOf(200), {{.rows_max = 64}});
+  bench.Ask(AskOf("first", PromptOf(100), 5));
+  ASSERT_TRUE(bench.Plan());
+  const RequestId second = bench.Ask(AskOf("second", PromptOf(100), 5));
+  ASSERT_TRUE(bench.Plan());
+  ASSERT_EQ(bench.Find(second)->usage.cached_prompt_tokens, 64);
+  bench.Reform();
+  bench.Go();
+  bench.ExpectExact();
+}
+
 }  // namespace
 }  // namespace conclave
