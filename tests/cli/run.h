@@ -28,6 +28,7 @@ class Server {
   const std::string& listen() const { return listen_; }
   const std::string& admin() const { return admin_; }
   int Stop();  // SIGTERM; the exit code
+  pid_t pid() const { return pid_; }
 
  private:
   pid_t pid_ = -1;

@@ -82,7 +82,10 @@ class AbortTest : public ::testing::Test {
 
   Metrics metrics_;
   CoordinatorCore core_{CoordinatorConfig{}, SmallModel(), nullptr};
-  Switchboard switchboard_{metrics_, [](LogLevel, std::string_view) {}, [](bool) {}};
+  FlightRecorder recorder_{"coordinator"};
+  AdminDesk desk_{recorder_};
+  Switchboard switchboard_{
+      {metrics_, desk_, recorder_}, [](LogLevel, std::string_view) {}, [](bool) {}};
   CoordinatorStrand strand_{core_, switchboard_};
   std::promise<void> gate_;
   WorkPool pool_{{.threads = 1, .entries_max = 2, .bytes_max = 1 << 20}};
