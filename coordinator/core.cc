@@ -9,19 +9,17 @@
 #include "coordinator/admission.h"
 #include "coordinator/attach.h"
 #include "coordinator/audit.h"
+#include "coordinator/change_over.h"
+#include "coordinator/drain.h"
 #include "coordinator/epochs.h"
 #include "coordinator/results.h"
 #include "coordinator/scheduler.h"
 #include "coordinator/state.h"
 #include "coordinator/stats.h"
 #include "coordinator/streams.h"
+#include "coordinator/watch.h"
 
 namespace conclave {
-namespace {
-
-constexpr int kBreaksMax = 4;  // a step that breaks so often breaks because of who says so
-
-}  // namespace
 
 class CoordinatorCore::Impl {
  public:
@@ -34,14 +32,13 @@ class CoordinatorCore::Impl {
       blocks_max = std::max<std::int64_t>(blocks_max, state_.HomeAt(slot).blocks.total());
     }
     Request* const live = state_.requests.FindNamed(event.ask.id);
-    Admission admission =
-        Admit(event, {.config = state_.config,
-                      .model = state_.model,
-                      .text = state_.text,
-                      .waiting = state_.requests.waiting().size(),
-                      .waiting_tokens = state_.requests.waiting_tokens(),
-                      .live = live != nullptr,
-                      .blocks_max = blocks_max});
+    Admission admission = Admit(event, {.config = state_.config,
+                                        .model = state_.model,
+                                        .text = state_.text,
+                                        .waiting = state_.requests.waiting().size(),
+                                        .waiting_tokens = state_.requests.waiting_tokens(),
+                                        .live = live != nullptr,
+                                        .blocks_max = blocks_max});
     if (auto* ending = std::get_if<Ending>(&admission)) {
       Refuse(state_, event.request, std::move(*ending), outbox);
       return;
@@ -86,28 +83,17 @@ class CoordinatorCore::Impl {
   }
 
   void On(const Ticked& event, CoordinatorOutbox& outbox) {
-    // After a pause of this process, what workers said meanwhile is still in the queue.
-    if (event.now - state_.ticked > state_.config.heartbeat_limit / 2) {
-      state_.listening_since = event.now;
-    }
-    state_.ticked = event.now;
-    const Membership::Limits limits{.silence = state_.config.heartbeat_limit,
-                                    .hello = state_.config.hello_limit,
-                                    .since = state_.listening_since};
-    for (const LinkId link : state_.membership.Silent(event.now, limits)) {
-      DropWorker(state_, link, event.now, "silent for too long", outbox);
-    }
-    CheckPrepareTimeout(state_, event.now, outbox);
+    Watch(state_, event.now, outbox);
     EndOverdue(event.now, outbox);
     EndUnavailable(event.now, outbox);
     SampleRates(state_, event.now);
   }
 
-  void On(const DrainAsked& event, CoordinatorOutbox& outbox) {
-    outbox.push_back(TellAdmin{event.ticket, absl::UnimplementedError("drain"), ""});
-  }
+  void On(const DrainAsked& event, CoordinatorOutbox& outbox) { TakeDrain(state_, event, outbox); }
   void On(const RebalanceAsked& event, CoordinatorOutbox& outbox) {
-    outbox.push_back(TellAdmin{event.ticket, absl::UnimplementedError("rebalance"), ""});
+    outbox.push_back(TellAdmin{
+        event.ticket,
+        absl::FailedPreconditionError("experts are placed evenly by count, not by load"), ""});
   }
 
   // After every event: what became possible.
@@ -115,7 +101,7 @@ class CoordinatorCore::Impl {
     AdvanceEpochs(state_, now, outbox);
     const auto ahead =
         static_cast<std::size_t>(std::clamp(state_.config.plans_ahead, 1, kPlansAheadMax));
-    while (state_.phase == ServicePhase::kServing && !state_.change_wanted &&
+    while (state_.phase == ServicePhase::kServing && !state_.planning_stopped &&
            state_.in_flight.size() < ahead) {
       std::optional<StepPlan> plan = PlanStep(state_, now);
       if (!plan.has_value()) return;
@@ -151,7 +137,7 @@ class CoordinatorCore::Impl {
     if (state_.phase != ServicePhase::kGathering) return;
     for (const RequestId id : state_.requests.All()) {
       Request& request = *state_.requests.Find(id);
-      const Micros since = std::max(request.order.arrived, state_.gathering_since);
+      const Micros since = std::max(request.order.arrived, state_.unready_since.value_or(0));
       if (now - since <= state_.config.unavailable_limit) continue;
       EndRequest(state_, request, now,
                  {.end = End::kUnavailable, .message = state_.not_ready_because}, outbox);
@@ -172,7 +158,11 @@ class CoordinatorCore::Impl {
     outbox.push_back(TellWorker{link.id, Welcome{.slot = *slot}});
     const std::string cause = absl::StrCat("slot ", slot->value, " joins from ", hello.address);
     Log(outbox, LogLine::Level::kInfo, cause);
-    WantChange(state_, now, cause);
+    state_.epoch_proposed = std::max(state_.epoch_proposed, hello.last_epoch);
+    state_.hello_last = now;
+    state_.few_tried = false;
+    if (state_.phase == ServicePhase::kGathering) state_.change_cause = cause;
+    NoticeChange(state_, now);
   }
 
   void Take(WorkerLink& link, Micros now, const Ready& ready, CoordinatorOutbox& outbox) {
@@ -195,37 +185,29 @@ class CoordinatorCore::Impl {
   }
 
   void Take(WorkerLink& link, Micros now, const StepBroken& broken, CoordinatorOutbox& outbox) {
-    const std::string why = absl::StrCat("step ", broken.step.value, " broke at slot ",
-                                         link.slot.value, ": ", broken.error);
-    Log(outbox, LogLine::Level::kWarning, why);
-    // Others say the same of one step: the first word starts the change.
-    if (state_.phase != ServicePhase::kServing || broken.epoch != state_.epoch || !link.member)
-      return;
-    if (++state_.breaks_without_step > kBreaksMax) {
-      DropWorker(state_, link.id, now, why, outbox);
-    } else {
-      ForceChange(state_, now, why, outbox);
-    }
+    TakeBroken(state_, link, now, broken, outbox);
   }
 
-  void Take(WorkerLink& link, Micros, const Heartbeat& heartbeat, CoordinatorOutbox&) {
-    link.heartbeat = heartbeat;
+  void Take(WorkerLink& link, Micros now, const Heartbeat& heartbeat, CoordinatorOutbox&) {
+    TakeHeartbeat(link, now, heartbeat);
   }
 
-  void Take(WorkerLink& link, Micros, const LoadProgress& progress, CoordinatorOutbox&) {
-    link.expert_bytes = progress.bytes_done;
+  void Take(WorkerLink& link, Micros now, const LoadProgress& progress, CoordinatorOutbox&) {
+    TakeLoadProgress(state_, link, now, progress);
   }
 
-  void Take(WorkerLink&, Micros, const Loaded&, CoordinatorOutbox&) {}
-  void Take(WorkerLink&, Micros, const Connected&, CoordinatorOutbox&) {}
+  void Take(WorkerLink& link, Micros now, const Loaded& loaded, CoordinatorOutbox& outbox) {
+    TakeLoaded(state_, link, now, loaded, outbox);
+  }
+
+  void Take(WorkerLink& link, Micros now, const Connected& connected, CoordinatorOutbox& outbox) {
+    TakeConnected(state_, link, now, connected, outbox);
+  }
+
   void Take(WorkerLink&, Micros, const RecorderTold&, CoordinatorOutbox&) {}  // the edge's
 
   void Take(WorkerLink& link, Micros now, const LeaveAsked&, CoordinatorOutbox& outbox) {
-    if (link.draining) return;
-    link.draining = true;
-    const std::string cause = absl::StrCat("slot ", link.slot.value, " leaves");
-    Log(outbox, LogLine::Level::kInfo, cause);
-    WantChange(state_, now, cause);
+    TakeLeave(state_, link, now, outbox);
   }
 
   CoordinatorState state_;

@@ -6,7 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "coordinator/admission.h"
-#include "coordinator/placement_policy.h"
+#include "coordinator/cast.h"
+#include "coordinator/change_over.h"
 #include "coordinator/resume.h"
 #include "coordinator/streams.h"
 
@@ -17,92 +18,73 @@ constexpr int kTriesMax = 8;
 
 using Answer = Formation::Answer;
 
-absl::StatusOr<Placement> Place(const CoordinatorState& state,
-                                const std::vector<const WorkerLink*>& members) {
-  if (members.empty()) return absl::FailedPreconditionError("no worker is there");
-  // After a first start, or when everyone was lost, wait for the whole cluster.
-  const bool survivors =
-      std::ranges::any_of(members, [](const WorkerLink* link) { return link->member; });
-  const auto wanted = static_cast<std::size_t>(std::max(1, state.config.workers_wanted));
-  if (!survivors && members.size() < wanted) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(members.size(), " of ", wanted, " workers are there"));
-  }
-  if (std::ranges::none_of(
-          members, [](const WorkerLink* link) { return link->hello.role == Role::kWorker; })) {
-    return absl::FailedPreconditionError("no worker takes sequences: all have role expert");
-  }
-  std::vector<PlacementSlot> slots;
-  for (const WorkerLink* link : members) {
-    slots.push_back({link->slot, link->hello.expert_memory_bytes});
-  }
-  const ModelFacts& facts = state.model.facts;
-  return PlaceExperts({.moe_layers = facts.moe_layers,
-                       .experts = facts.experts,
-                       .expert_bytes = members.front()->hello.model.expert_bytes,
-                       .slots = slots,
-                       .before = &state.placement_proposed});
-}
-
 void Gather(CoordinatorState& state, Micros now, std::string why, CoordinatorOutbox& outbox) {
-  if (state.phase != ServicePhase::kGathering) {
-    state.phase = ServicePhase::kGathering;
-    state.gathering_since = now;
+  if (std::string missing = ExpertsWithoutOwner(state); state.owners_lost && !missing.empty()) {
+    absl::StrAppend(&why, "; ", missing);
   }
+  const bool news = state.phase != ServicePhase::kGathering || state.not_ready_because != why;
+  state.phase = ServicePhase::kGathering;
+  if (!state.unready_since.has_value()) state.unready_since = now;
   state.formation.reset();
   state.not_ready_because = std::move(why);
+  if (!news) return;
   Log(outbox, LogLine::Level::kInfo, absl::StrCat("not serving: ", state.not_ready_because));
 }
 
-// Whether the members of the epoch are exactly those who would make the next one.
-bool NothingChanges(const CoordinatorState& state, const std::vector<const WorkerLink*>& members) {
-  return members.size() == state.live.size() &&
-         std::ranges::all_of(members, [](const WorkerLink* link) { return link->member; });
-}
-
-void Begin(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
-  state.change_wanted = false;
-  const std::vector<const WorkerLink*> members = state.membership.Candidates();
-  absl::StatusOr<Placement> placement = Place(state, members);
-  if (!placement.ok()) {
-    Gather(state, now, std::string(placement.status().message()), outbox);
-    return;
-  }
+void Ask(CoordinatorState& state, Formation formation, Micros now, CoordinatorOutbox& outbox) {
+  formation.started = now;
   state.phase = ServicePhase::kPreparing;
   state.not_ready_because = absl::StrCat("preparing an epoch: ", state.change_cause);
-  state.epoch_proposed = Epoch{std::max(state.epoch_proposed, state.epoch).value + 1};
-  state.placement_proposed = *placement;
   ++state.tries_without_commit;
-  Formation& formation = state.formation.emplace();
-  formation.started = now;
-  formation.prepare = {
-      .epoch = state.epoch_proposed, .peers = {}, .placement = *std::move(placement)};
-  for (const WorkerLink* link : members) {
-    formation.prepare.peers.push_back({link->slot, link->hello.uuid, link->standby_address});
-    formation.members.push_back({link->id, link->standby_address});
-  }
   for (const Formation::Member& member : formation.members) {
     outbox.push_back(TellWorker{member.link, formation.prepare});
   }
   Log(outbox, LogLine::Level::kInfo,
-      absl::StrCat("epoch ", formation.prepare.epoch.value, ": prepare ", members.size(),
+      absl::StrCat("epoch ", formation.prepare.epoch.value, ": prepare ", formation.members.size(),
                    " workers, because ", state.change_cause));
+  state.formation = std::move(formation);
 }
 
-void Dismiss(CoordinatorState& state, LinkId id, CoordinatorOutbox& outbox) {
-  const WorkerLink* link = state.membership.Find(id);
-  outbox.push_back(TellWorker{id, Goodbye{.reason = "drained", .refused = false}});
-  Log(outbox, LogLine::Level::kInfo, absl::StrCat("slot ", link->slot.value, " has left"));
-  if (state.HomeOrNull(link->slot) != nullptr && link->member) Evict(state, link->slot);
-  state.membership.Remove(id);
+// Nobody is a member, and nobody has come for so long that fewer than wanted will do.
+bool FewWillDo(const CoordinatorState& state, Micros now) {
+  return now - state.hello_last >= state.config.gather_limit;
 }
 
-std::vector<LinkId> Draining(const CoordinatorState& state) {
-  std::vector<LinkId> ids;
-  for (const auto& [id, link] : state.membership.links()) {
-    if (link.draining) ids.push_back(id);
+// Without anything made ready before.
+void Begin(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
+  absl::StatusOr<Cast> cast = CastAtOnce(state, FewWillDo(state, now));
+  if (!cast.ok()) {
+    Gather(state, now, std::string(cast.status().message()), outbox);
+    return;
   }
-  return ids;
+  state.epoch_proposed = Epoch{std::max(state.epoch_proposed, state.epoch).value + 1};
+  state.placement_proposed = cast->placement;
+  Formation formation;
+  formation.prepare = {
+      .epoch = state.epoch_proposed, .peers = {}, .placement = std::move(cast->placement)};
+  for (const WorkerLink* link : cast->workers) {
+    formation.prepare.peers.push_back({link->slot, link->hello.uuid, link->standby_address});
+    formation.members.push_back({link->id, link->standby_address});
+  }
+  Ask(state, std::move(formation), now, outbox);
+}
+
+// What was made ready beside the running epoch takes its place.
+void PrepareChangeOver(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
+  ChangeOver change = *std::exchange(state.change_over, std::nullopt);
+  state.change_kind = change.kind;
+  state.change_cause = std::move(change.cause);
+  Formation formation;
+  formation.beside = true;
+  formation.prepare = {
+      .epoch = change.epoch, .peers = {}, .placement = std::move(change.placement)};
+  for (const ChangeOver::Part& part : change.parts) {
+    const WorkerLink* link = state.membership.Find(part.link);
+    CONCLAVE_CHECK(link != nullptr, "a part of the change is gone");
+    formation.prepare.peers.push_back({part.slot, link->hello.uuid, part.address});
+    formation.members.push_back({part.link, part.address});
+  }
+  Ask(state, std::move(formation), now, outbox);
 }
 
 Formation::Member* MemberOf(Formation& formation, LinkId id) {
@@ -128,15 +110,27 @@ void EndMisfits(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) 
   }
 }
 
-void Commit(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
-  Formation formation = *std::exchange(state.formation, std::nullopt);
-  for (const LinkId id : Draining(state)) {
-    // One that asked after Prepare takes part once more.
-    if (MemberOf(formation, id) == nullptr) Dismiss(state, id, outbox);
-  }
-  for (const Slot slot : state.live) RollBack(state, slot);
-  state.in_flight.clear();
-  state.live.clear();
+void Record(CoordinatorState& state, Micros now) {
+  const Micros pause = now - state.stopped_since.value_or(now);
+  const Micros total = now - state.change_since.value_or(now);
+  state.last_epoch_micros = total;
+  state.last_epoch_cause = std::exchange(state.change_cause, {});
+  if (state.recent.size() == kRecentChangesMax) state.recent.erase(state.recent.begin());
+  state.recent.push_back({.epoch = state.epoch,
+                          .kind = state.change_kind,
+                          .cause = state.last_epoch_cause,
+                          .at = now,
+                          .pause = pause,
+                          .total = total});
+  ++state.changes[static_cast<std::size_t>(state.change_kind)];
+  const auto bound = std::ranges::lower_bound(kPauseBounds, pause);
+  ++state.pauses.counts[static_cast<std::size_t>(bound - std::begin(kPauseBounds))];
+  state.pauses.sum += pause;
+  state.stopped_since.reset();
+  state.change_since.reset();
+}
+
+void Seat(CoordinatorState& state, const Formation& formation, CoordinatorOutbox& outbox) {
   for (const Formation::Member& member : formation.members) {
     WorkerLink* link = state.membership.Find(member.link);
     CONCLAVE_CHECK(link != nullptr, "a member of the formation is gone");
@@ -149,22 +143,42 @@ void Commit(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
     outbox.push_back(TellWorker{
         link->id, conclave::Commit{formation.prepare.epoch, StepId{state.step_planned.value + 1}}});
   }
+}
+
+void Commit(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
+  Formation formation = *std::exchange(state.formation, std::nullopt);
+  std::vector<LinkId> leavers;
+  for (const auto& [id, link] : state.membership.links()) {
+    if (link.member && MemberOf(formation, id) == nullptr) leavers.push_back(id);
+  }
+  for (const LinkId id : leavers) Dismiss(state, id, outbox);
+  for (const Slot slot : state.live) RollBack(state, slot);
+  state.in_flight.clear();
+  state.live.clear();
+  Seat(state, formation, outbox);
+  state.placement_rough = !formation.beside && state.epoch.value > 0;
   state.epoch = formation.prepare.epoch;
   state.placement = std::move(formation.prepare.placement);
+  state.placement_proposed = state.placement;
   CONCLAVE_CHECK(state.placement.Complete(), "an expert without owner");
   state.phase = ServicePhase::kServing;
-  state.change_wanted = false;
+  state.planning_stopped = false;
+  state.trouble.reset();
   state.owners_lost = false;
+  state.unready_since.reset();
   state.not_ready_because.clear();
   state.tries_without_commit = 0;
-  state.last_epoch_cause = std::exchange(state.change_cause, {});
-  state.last_epoch_micros = now - state.change_since;
+  if (formation.beside) {
+    state.retry_pause = 0;
+    state.given_up.clear();
+  }
+  Record(state, now);
   Log(outbox, LogLine::Level::kInfo,
       absl::StrCat("epoch ", state.epoch.value, ": committed with ", state.live.size(),
-                   " workers after ", state.last_epoch_micros, " us"));
+                   " workers after ", state.last_epoch_micros, " us, steps stood still for ",
+                   state.recent.back().pause, " us"));
   EndMisfits(state, now, outbox);
-  const std::vector<const WorkerLink*> candidates = state.membership.Candidates();
-  if (!NothingChanges(state, candidates)) WantChange(state, now, "workers came meanwhile");
+  NoticeChange(state, now);
 }
 
 // All have answered: commit, or ask again with the addresses they have now.
@@ -175,52 +189,61 @@ void Conclude(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
         members, [&](const Formation::Member& member) { return member.answer == answer; });
   };
   if (has(Answer::kPending)) return;
-  if (has(Answer::kFailed)) {
-    Begin(state, now, outbox);
-  } else {
+  if (!has(Answer::kFailed)) {
     Commit(state, now, outbox);
+  } else if (state.formation->beside) {
+    const std::string why =
+        absl::StrCat("not all were ready for what was prepared for: ", state.change_cause);
+    GiveUp(state, now, why, outbox);
+    ForceChange(state, now, {.kind = ChangeKind::kBrokenStep, .cause = why}, outbox);
+  } else {
+    Begin(state, now, outbox);
   }
+}
+
+// Those whose processes end soon anyway go when nothing is left to do, even if the others cannot
+// serve without them.
+void DismissIdle(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
+  if (state.requests.size() > 0 || !state.in_flight.empty()) return;
+  const bool serving = state.phase == ServicePhase::kServing;
+  const bool all = std::ranges::all_of(state.membership.links(), [](const auto& each) {
+    return !each.second.member || each.second.stopping;
+  });
+  std::vector<LinkId> idle;
+  for (const auto& [id, link] : state.membership.links()) {
+    if (link.stopping && (!serving || all || !link.drain_blocked_by.empty())) idle.push_back(id);
+  }
+  for (const LinkId id : idle) Dismiss(state, id, outbox);
+  if (idle.empty()) return;
+  ForceChange(state, now, {.kind = ChangeKind::kLeave, .cause = "a worker left"}, outbox);
 }
 
 }  // namespace
 
 void AdvanceEpochs(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
   if (state.phase == ServicePhase::kPreparing) return;
-  if (!state.change_wanted) {
-    // The last of those that can serve may leave when nothing is left to do.
-    if (state.requests.size() == 0 && state.in_flight.empty()) {
-      for (const LinkId id : Draining(state)) {
-        Dismiss(state, id, outbox);
-        ForceChange(state, now, "a worker left", outbox);
-      }
-    }
+  DismissIdle(state, now, outbox);
+  if (state.phase == ServicePhase::kServing) {
+    if (AdvanceChangeOver(state, now, outbox)) PrepareChangeOver(state, now, outbox);
     return;
   }
-  if (state.phase == ServicePhase::kServing) {
-    if (!state.in_flight.empty()) return;
-    if (NothingChanges(state, state.membership.Candidates())) {
-      state.change_wanted = false;
-      return;
-    }
-  }
+  if (state.phase != ServicePhase::kGathering) return;
+  const bool few = !state.few_tried && FewWillDo(state, now);
+  if (!state.change_due && !few) return;
+  state.few_tried |= few;
+  state.change_due = false;
   Begin(state, now, outbox);
 }
 
-void WantChange(CoordinatorState& state, Micros now, std::string cause) {
-  // Those who want to leave stay while the others could not serve.
-  if (state.phase == ServicePhase::kServing && !Place(state, state.membership.Candidates()).ok())
-    return;
-  if (!state.change_wanted && state.phase != ServicePhase::kPreparing) {
-    state.change_cause = std::move(cause);
-    state.change_since = now;
-  }
-  state.change_wanted = true;
-}
-
-void ForceChange(CoordinatorState& state, Micros now, std::string cause,
+void ForceChange(CoordinatorState& state, Micros now, ForcedChange change,
                  CoordinatorOutbox& outbox) {
-  if (state.phase != ServicePhase::kPreparing) state.change_since = now;
-  state.change_cause = std::move(cause);
+  if (state.phase == ServicePhase::kServing) state.change_since = now;
+  if (!state.stopped_since.has_value()) state.stopped_since = now;
+  DropChangeOver(state);
+  state.trouble.reset();
+  state.planning_stopped = true;
+  state.change_kind = state.epoch.value == 0 ? ChangeKind::kStart : change.kind;
+  state.change_cause = std::move(change.cause);
   Begin(state, now, outbox);
 }
 
@@ -237,6 +260,11 @@ void TakeReady(CoordinatorState& state, WorkerLink& link, Micros now, const Read
   Formation::Member* member = MemberOf(*state.formation, link.id);
   if (member == nullptr || member->answer != Answer::kPending) return;
   if (!ready.ok) {
+    // It is not needed for what runs: the others go on without it.
+    if (state.formation->beside && !link.member) {
+      RefuseWorker(state, link.id, now, absl::StrCat("not ready: ", ready.error), outbox);
+      return;
+    }
     const bool may_retry =
         link.standby_address != member->address && state.tries_without_commit < kTriesMax;
     if (!may_retry) {
@@ -269,10 +297,18 @@ void LoseLink(CoordinatorState& state, LinkId id, Micros now, const std::string&
   Log(outbox, LogLine::Level::kWarning, cause);
   if (lost.member) {
     Evict(state, lost.slot);
-    state.owners_lost = true;
+    state.owners_lost = state.owners_lost || !ExpertsWithoutOwner(state).empty();
   }
   const bool forming = state.formation.has_value() && MemberOf(*state.formation, id) != nullptr;
-  if (lost.member || forming) ForceChange(state, now, cause, outbox);
+  const bool beside = state.change_over.has_value() &&
+                      std::ranges::find(state.change_over->parts, id, &ChangeOver::Part::link) !=
+                          state.change_over->parts.end();
+  if (lost.member || forming) {
+    ForceChange(state, now, {.kind = ChangeKind::kLoss, .cause = cause}, outbox);
+  } else if (beside) {
+    DropChangeOver(state);
+  }
+  NoticeChange(state, now);
 }
 
 void DropWorker(CoordinatorState& state, LinkId link, Micros now, const std::string& reason,
@@ -281,11 +317,25 @@ void DropWorker(CoordinatorState& state, LinkId link, Micros now, const std::str
   LoseLink(state, link, now, reason, outbox);
 }
 
+void RefuseWorker(CoordinatorState& state, LinkId link, Micros now, const std::string& reason,
+                  CoordinatorOutbox& outbox) {
+  outbox.push_back(TellWorker{link, Goodbye{.reason = reason, .refused = true}});
+  DropWorker(state, link, now, absl::StrCat("refused: ", reason), outbox);
+}
+
+void Dismiss(CoordinatorState& state, LinkId id, CoordinatorOutbox& outbox) {
+  const WorkerLink link = *state.membership.Find(id);
+  outbox.push_back(TellWorker{id, Goodbye{.reason = "drained", .refused = false}});
+  Log(outbox, LogLine::Level::kInfo, absl::StrCat("slot ", link.slot.value, " has left"));
+  if (link.member) Evict(state, link.slot);
+  state.membership.Remove(id);
+}
+
 void CheckPrepareTimeout(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
-  if (state.phase != ServicePhase::kPreparing ||
-      now - state.formation->started <= state.config.prepare_timeout) {
-    return;
-  }
+  if (state.phase != ServicePhase::kPreparing) return;
+  const Micros limit =
+      state.formation->beside ? state.config.connect_limit : state.config.prepare_timeout;
+  if (now - std::max(state.formation->started, state.listening_since) <= limit) return;
   std::vector<LinkId> late;
   for (const Formation::Member& member : state.formation->members) {
     if (member.answer == Answer::kPending) late.push_back(member.link);

@@ -1,12 +1,13 @@
 // Changes of the epoch: Prepare to all who take part, an answer from each, Commit. Between two
 // epochs nothing is planned; results of the old one still count until their worker is Ready.
 //
+// A change that was made ready beside the running epoch (change_over.h) comes here for these two
+// messages only. One that cannot wait - someone is lost, a step is broken, there is no epoch yet -
+// is made here from the start, and workers load during the pause.
+//
 // A member that could not open the epoch but names a new standby address is asked again with that
 // address, when all have answered: a Prepare that was overtaken by a later one has used the old one
 // up. Any other failure is the member's own, and it goes.
-//
-// A newcomer joins at the next step boundary. The seam for loading out of band is
-// Membership::Candidates: a link is one from its Hello on; later, when it has loaded.
 #pragma once
 
 #include <string>
@@ -15,14 +16,16 @@
 
 namespace conclave {
 
-// Starts what is due: the first epoch, a wanted change at a step boundary. Call after every event.
+// Takes whatever change is due a step further. Call after every event.
 void AdvanceEpochs(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox);
 
-// A change that waits for the step boundary: someone came, or wants to leave.
-void WantChange(CoordinatorState& state, Micros now, std::string cause);
-
 // A change that cannot wait: the epoch cannot run another step as it is.
-void ForceChange(CoordinatorState& state, Micros now, std::string cause, CoordinatorOutbox& outbox);
+struct ForcedChange {
+  ChangeKind kind;
+  std::string cause;
+};
+void ForceChange(CoordinatorState& state, Micros now, ForcedChange change,
+                 CoordinatorOutbox& outbox);
 
 void TakeReady(CoordinatorState& state, WorkerLink& link, Micros now, const Ready& ready,
                CoordinatorOutbox& outbox);
@@ -32,6 +35,11 @@ void LoseLink(CoordinatorState& state, LinkId link, Micros now, const std::strin
               CoordinatorOutbox& outbox);
 void DropWorker(CoordinatorState& state, LinkId link, Micros now, const std::string& reason,
                 CoordinatorOutbox& outbox);
+// Likewise, and it is told not to come back as it is.
+void RefuseWorker(CoordinatorState& state, LinkId link, Micros now, const std::string& reason,
+                  CoordinatorOutbox& outbox);
+// It has nothing left to do here and may end.
+void Dismiss(CoordinatorState& state, LinkId link, CoordinatorOutbox& outbox);
 
 // Whoever has not answered Prepare in time goes.
 void CheckPrepareTimeout(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox);

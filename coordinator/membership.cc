@@ -10,6 +10,7 @@
 namespace conclave {
 namespace {
 
+constexpr std::uint64_t kEpochMax = std::uint64_t{1} << 62;  // epochs rise by one from there
 constexpr std::size_t kLinksMax = 2 * kSlotsMax;  // newcomers that have not said Hello included
 
 absl::Status Differs(const std::string& what, const std::string& theirs, const std::string& ours) {
@@ -64,6 +65,10 @@ absl::Status Membership::CheckHello(const Hello& hello, const ModelFacts& facts)
       model.topk != facts.topk) {
     return absl::FailedPreconditionError("the model's shape differs from the cluster's");
   }
+  if (hello.last_epoch.value > kEpochMax) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("last_epoch is out of range: ", hello.last_epoch.value));
+  }
   if (hello.uuid.empty()) return absl::FailedPreconditionError("uuid is empty");
   for (const auto& [id, link] : links_) {
     if (link.greeted && link.hello.uuid == hello.uuid) {
@@ -110,7 +115,11 @@ absl::StatusOr<Slot> Membership::Greet(WorkerLink& link, const Hello& hello,
   for (const auto& [id, other] : links_) {
     if (other.greeted) taken[static_cast<std::size_t>(other.slot.value)] = true;
   }
-  const auto slot = std::ranges::find(taken, false);
+  auto slot = std::ranges::find(taken, false);
+  const std::int32_t last = hello.last_slot;
+  if (last >= 0 && last < kSlotsMax && !taken[static_cast<std::size_t>(last)]) {
+    slot = taken.begin() + last;
+  }
   if (slot == taken.end()) {
     return absl::FailedPreconditionError(absl::StrCat("all ", kSlotsMax, " slots are taken"));
   }
@@ -128,13 +137,13 @@ absl::StatusOr<Slot> Membership::Greet(WorkerLink& link, const Hello& hello,
   return link.slot;
 }
 
-std::vector<const WorkerLink*> Membership::Candidates() const {
-  std::vector<const WorkerLink*> candidates;
+std::vector<const WorkerLink*> Membership::Greeted() const {
+  std::vector<const WorkerLink*> greeted;
   for (const auto& [id, link] : links_) {
-    if (link.greeted && !link.draining) candidates.push_back(&link);
+    if (link.greeted) greeted.push_back(&link);
   }
-  std::ranges::sort(candidates, std::less{}, [](const WorkerLink* link) { return link->slot; });
-  return candidates;
+  std::ranges::sort(greeted, std::less{}, [](const WorkerLink* link) { return link->slot; });
+  return greeted;
 }
 
 std::vector<LinkId> Membership::Silent(Micros now, const Limits& limits) const {

@@ -21,10 +21,13 @@ struct WorkerLink {
   bool greeted = false;  // its Hello was accepted; the fields below count
   Hello hello;
   Slot slot;
-  std::string standby_address;  // for the next epoch it takes part in
-  bool draining = false;
-  bool member = false;  // of the committed epoch
+  std::string standby_address;   // for the next epoch it takes part in
+  bool draining = false;         // wants to leave, or is to
+  bool stopping = false;         // it said so itself: its process ends soon, whatever we do
+  std::string drain_blocked_by;  // why it cannot leave now; empty: it can
+  bool member = false;           // of the committed epoch
   Heartbeat heartbeat;
+  Micros changed = 0;  // when its heartbeat last said anything new about steps and exchanges
   std::uint64_t expert_bytes = 0;
 };
 
@@ -38,13 +41,13 @@ class Membership {
   const std::map<LinkId, WorkerLink>& links() const { return links_; }
   std::map<LinkId, WorkerLink>& links() { return links_; }
 
-  // Checks who it says it is and gives it the lowest free slot. FailedPrecondition says why not.
+  // Checks who it says it is and gives it the slot it had before, or the lowest one if that is
+  // taken. FailedPrecondition says why not.
   absl::StatusOr<Slot> Greet(WorkerLink& link, const Hello& hello, const ModelFacts& facts);
   // Nothing that was computed so far will be continued: other numerics may come.
   void ForgetReference() { reference_.reset(); }
 
-  // Greeted and not leaving, rising slot.
-  std::vector<const WorkerLink*> Candidates() const;
+  std::vector<const WorkerLink*> Greeted() const;  // rising slot
   // Links whose silence is too long.
   struct Limits {
     Micros silence;

@@ -1,11 +1,14 @@
 #include "coordinator/placement_policy.h"
 
 #include <algorithm>
+#include <optional>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/limits.h"
 
 namespace conclave {
 namespace {
@@ -18,7 +21,7 @@ struct Share {
   std::int64_t held = 0;   // in this layer, before
 };
 
-std::vector<Share> SharesOf(const PlacementAsk& ask) {
+std::vector<Share> SharesOf(const PlacementAsk& ask, int replicas) {
   const auto pairs = static_cast<std::int64_t>(ask.moe_layers) * ask.experts;
   const bool weighted =
       ask.expert_bytes > 0 && std::ranges::all_of(ask.slots, [](const PlacementSlot& slot) {
@@ -31,7 +34,8 @@ std::vector<Share> SharesOf(const PlacementAsk& ask) {
   std::vector<Share> shares;
   for (const PlacementSlot& slot : ask.slots) {
     const double weight = weighted ? static_cast<double>(slot.memory_bytes) : 1.0;
-    Share share{.exact = weight / weight_all * ask.experts, .room = pairs};
+    const double exact = weight / weight_all * ask.experts * replicas;
+    Share share{.exact = std::min(exact, static_cast<double>(ask.experts)), .room = pairs};
     if (slot.memory_bytes > 0 && ask.expert_bytes > 0) {
       share.room = std::min(pairs, static_cast<std::int64_t>(slot.memory_bytes / ask.expert_bytes));
     }
@@ -40,10 +44,10 @@ std::vector<Share> SharesOf(const PlacementAsk& ask) {
   return shares;
 }
 
-// How many experts of this layer each gets: the whole part of its share, then one each by largest
-// remainder, then whoever has room.
-void CountLayer(std::vector<Share>& shares, int experts, int layers_left) {
-  std::int64_t missing = experts;
+// How many experts of this layer each gets, `wanted` in all: the whole part of its share, then one
+// each by largest remainder, then whoever has room.
+void CountLayer(std::vector<Share>& shares, int experts, std::int64_t wanted, int layers_left) {
+  std::int64_t missing = wanted;
   for (Share& share : shares) {
     const std::int64_t room = (share.room - share.total) / layers_left;
     share.count = std::min(static_cast<std::int64_t>(share.exact), room);
@@ -63,72 +67,173 @@ void CountLayer(std::vector<Share>& shares, int experts, int layers_left) {
     for (const std::size_t i : order) {
       Share& share = shares[i];
       if (missing == 0) break;
-      if (share.total + share.count >= share.room) continue;
+      if (share.count >= experts || share.total + share.count >= share.room) continue;
       ++share.count;
       --missing;
     }
-    CONCLAVE_CHECK(missing < before, "%lld experts have no room", static_cast<long long>(missing));
+    if (missing == before) break;  // a copy has no room; PlaceLayer sees to the rest
   }
   for (Share& share : shares) share.total += share.count;
 }
 
-// The index in ask.slots of who owns it now and is still there; -1: nobody.
-int OwnerBefore(const PlacementAsk& ask, int layer, int expert) {
-  if (ask.before == nullptr || ask.before->moe_layers() != ask.moe_layers ||
-      ask.before->experts() != ask.experts) {
-    return -1;
-  }
-  for (const std::uint8_t owner : ask.before->Owners(layer, expert)) {
-    for (std::size_t i = 0; i < ask.slots.size(); ++i) {
-      if (ask.slots[i].slot.value == owner) return static_cast<int>(i);
-    }
-  }
-  return -1;
+// Who owns what in one layer: for each expert, indices into ask.slots.
+using Owners = std::vector<std::vector<std::size_t>>;
+
+bool Owns(const Owners& owners, std::size_t expert, std::size_t who) {
+  return std::ranges::find(owners[expert], who) != owners[expert].end();
 }
 
-void PlaceLayer(const PlacementAsk& ask, int layer, std::vector<Share>& shares,
-                Placement& placement) {
-  std::vector<int> owner(static_cast<std::size_t>(ask.experts));
-  for (Share& share : shares) share.held = 0;
-  for (int expert = 0; expert < ask.experts; ++expert) {
-    const int now = OwnerBefore(ask, layer, expert);
-    owner[static_cast<std::size_t>(expert)] = now;
-    if (now >= 0) ++shares[static_cast<std::size_t>(now)].held;
+// Who owns them now and is still there.
+Owners OwnersBefore(const PlacementAsk& ask, int layer) {
+  Owners owners(static_cast<std::size_t>(ask.experts));
+  if (ask.before == nullptr || ask.before->moe_layers() != ask.moe_layers ||
+      ask.before->experts() != ask.experts) {
+    return owners;
   }
-  CountLayer(shares, ask.experts, ask.moe_layers - layer);
+  for (int expert = 0; expert < ask.experts; ++expert) {
+    for (const std::uint8_t owner : ask.before->Owners(layer, expert)) {
+      for (std::size_t i = 0; i < ask.slots.size(); ++i) {
+        if (ask.slots[i].slot.value == owner) owners[static_cast<std::size_t>(expert)].push_back(i);
+      }
+    }
+  }
+  return owners;
+}
+
+// The one with most room that does not own it yet.
+std::optional<std::size_t> Roomiest(const std::vector<std::int64_t>& room, const Owners& owners,
+                                    std::size_t expert) {
+  std::optional<std::size_t> best;
+  for (std::size_t i = 0; i < room.size(); ++i) {
+    if (room[i] <= 0 || Owns(owners, expert, i)) continue;
+    if (!best.has_value() || room[i] > room[*best]) best = i;
+  }
+  return best;
+}
+
+// Whoever has room owns `expert` already: another expert's copy moves there, and makes room.
+bool SwapInto(std::vector<std::int64_t>& room, Owners& owners, std::size_t expert) {
+  for (std::size_t roomy = 0; roomy < room.size(); ++roomy) {
+    if (room[roomy] <= 0) continue;
+    for (std::size_t other = 0; other < owners.size(); ++other) {
+      if (Owns(owners, other, roomy)) continue;
+      for (std::size_t& owner : owners[other]) {
+        if (Owns(owners, expert, owner)) continue;
+        owners[expert].push_back(std::exchange(owner, roomy));
+        --room[roomy];
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+// False: some expert has fewer owners than wanted.
+bool PlaceLayer(const PlacementAsk& ask, int layer, int replicas, std::vector<Share>& shares,
+                Placement& placement) {
+  Owners owners = OwnersBefore(ask, layer);
+  for (Share& share : shares) share.held = 0;
+  for (auto& of_expert : owners) {
+    // More copies than wanted: the later ones go.
+    if (of_expert.size() > static_cast<std::size_t>(replicas)) {
+      of_expert.resize(static_cast<std::size_t>(replicas));
+    }
+    for (const std::size_t i : of_expert) ++shares[i].held;
+  }
+  CountLayer(shares, ask.experts, std::int64_t{ask.experts} * replicas, ask.moe_layers - layer);
   std::vector<std::int64_t> room;
   for (const Share& share : shares) room.push_back(share.count);
-  for (int& now : owner) {
-    if (now >= 0 && room[static_cast<std::size_t>(now)]-- <= 0) now = -1;
+  for (auto& of_expert : owners) {
+    std::erase_if(of_expert, [&](std::size_t i) { return room[i]-- <= 0; });
   }
-  std::size_t next = 0;
-  for (int expert = 0; expert < ask.experts; ++expert) {
-    int& now = owner[static_cast<std::size_t>(expert)];
-    if (now < 0) {
-      while (room[next] <= 0) ++next;
-      --room[next];
-      now = static_cast<int>(next);
+  for (std::int64_t& left : room) left = std::max<std::int64_t>(left, 0);
+  bool all = true;
+  // First owners first: copies must not take the room that someone's only owner needs.
+  for (int copy = 1; copy <= replicas; ++copy) {
+    for (std::size_t expert = 0; expert < owners.size(); ++expert) {
+      if (owners[expert].size() >= static_cast<std::size_t>(copy)) continue;
+      if (const auto who = Roomiest(room, owners, expert)) {
+        owners[expert].push_back(*who);
+        --room[*who];
+      } else if (!SwapInto(room, owners, expert)) {
+        all = false;
+      }
     }
-    placement.AddOwner(layer, expert, ask.slots[static_cast<std::size_t>(now)].slot);
   }
+  for (std::size_t expert = 0; expert < owners.size(); ++expert) {
+    for (const std::size_t i : owners[expert]) {
+      placement.AddOwner(layer, static_cast<int>(expert), ask.slots[i].slot);
+    }
+  }
+  return all;
+}
+
+// Every owner that is there stays; experts without one go to those that have least for their share.
+std::optional<Placement> Repair(const PlacementAsk& ask) {
+  std::vector<Share> shares = SharesOf(ask, 1);
+  std::vector<Owners> layers;
+  for (int layer = 0; layer < ask.moe_layers; ++layer) {
+    layers.push_back(OwnersBefore(ask, layer));
+    for (const auto& of_expert : layers.back()) {
+      for (const std::size_t i : of_expert) ++shares[i].total;
+    }
+  }
+  Placement placement(ask.moe_layers, ask.experts);
+  for (int layer = 0; layer < ask.moe_layers; ++layer) {
+    Owners& owners = layers[static_cast<std::size_t>(layer)];
+    for (Share& share : shares) share.count = 0;
+    for (const auto& of_expert : owners) {
+      for (const std::size_t i : of_expert) ++shares[i].count;
+    }
+    for (int expert = 0; expert < ask.experts; ++expert) {
+      auto& of_expert = owners[static_cast<std::size_t>(expert)];
+      if (of_expert.empty()) {
+        const auto load = [](const Share& share) {
+          return std::tuple(static_cast<double>(share.count + 1) / std::max(share.exact, 1e-9),
+                            share.total);
+        };
+        std::optional<std::size_t> best;
+        for (std::size_t i = 0; i < shares.size(); ++i) {
+          if (shares[i].total >= shares[i].room) continue;
+          if (!best.has_value() || load(shares[i]) < load(shares[*best])) best = i;
+        }
+        if (!best.has_value()) return std::nullopt;
+        of_expert.push_back(*best);
+        ++shares[*best].count;
+        ++shares[*best].total;
+      }
+      for (const std::size_t i : of_expert) placement.AddOwner(layer, expert, ask.slots[i].slot);
+    }
+  }
+  return placement;
 }
 
 }  // namespace
 
 absl::StatusOr<Placement> PlaceExperts(const PlacementAsk& ask) {
   CONCLAVE_CHECK(!ask.slots.empty());
-  std::vector<Share> shares = SharesOf(ask);
   std::int64_t room = 0;
-  for (const Share& share : shares) room += share.room;
+  for (const Share& share : SharesOf(ask, 1)) room += share.room;
   const auto pairs = static_cast<std::int64_t>(ask.moe_layers) * ask.experts;
   if (room < pairs) {
     return absl::FailedPreconditionError(
         absl::StrCat("the experts do not fit: ", pairs, " of ", ask.expert_bytes, " bytes, and ",
                      ask.slots.size(), " workers have room for ", room));
   }
-  Placement placement(ask.moe_layers, ask.experts);
-  for (int layer = 0; layer < ask.moe_layers; ++layer) PlaceLayer(ask, layer, shares, placement);
-  return placement;
+  if (ask.repair) {
+    if (std::optional<Placement> repaired = Repair(ask)) return *std::move(repaired);
+  }
+  const int most = std::min({ask.replicas, kReplicasMax, static_cast<int>(ask.slots.size())});
+  for (int replicas = std::max(1, most);; --replicas) {
+    std::vector<Share> shares = SharesOf(ask, replicas);
+    Placement placement(ask.moe_layers, ask.experts);
+    bool all = true;
+    for (int layer = 0; layer < ask.moe_layers && all; ++layer) {
+      all = PlaceLayer(ask, layer, replicas, shares, placement);
+    }
+    if (all) return placement;
+    CONCLAVE_CHECK(replicas > 1, "experts that fit have found no room");
+  }
 }
 
 }  // namespace conclave

@@ -40,6 +40,7 @@ struct Home {
   double rows_per_second = 0;
 
   bool draining = false;  // it will leave: no new sequences, and those it has move away
+  Micros draining_since = 0;
 
   bool TakesSequences() const { return blocks.total() > 0 && rows_max > 0 && !draining; }
 };
@@ -85,6 +86,37 @@ struct Formation {
   };
   std::vector<Member> members;  // rising slot
   Micros started = 0;
+  bool beside = false;  // it was made ready beside the running epoch: nothing is left to load
+};
+
+// A foreseen change that is made ready beside the running epoch: see coordinator/change_over.h.
+struct ChangeOver {
+  enum class Stage : std::uint8_t { kLoading, kConnecting, kMoving, kStopping };
+  struct Part {
+    LinkId link;
+    Slot slot;
+    bool newcomer = false;
+    std::string address;    // what Loaded said
+    bool answered = false;  // in this stage
+    std::string error;      // what Connected said
+    SlotSet unreachable;
+    Micros heard = 0;         // the last sign that its load goes on
+    std::uint64_t bytes = 0;  // loaded, as it last said
+  };
+  Epoch epoch;
+  Placement placement;
+  ChangeKind kind = ChangeKind::kJoin;
+  std::string cause;
+  Stage stage = Stage::kLoading;
+  Micros stage_since = 0;
+  std::vector<Part> parts;  // who will take part, rising slot
+};
+
+// A step of the running epoch broke; who is gone may be known in a moment.
+struct StepTrouble {
+  Micros since = 0;
+  std::string why;
+  SlotSet said;  // who said so
 };
 
 enum class ServicePhase : std::uint8_t { kGathering, kPreparing, kServing };
@@ -104,20 +136,35 @@ struct CoordinatorState {
 
   ServicePhase phase = ServicePhase::kGathering;
   std::string not_ready_because = "waiting for workers";
-  Micros gathering_since = 0;
-  Epoch epoch;                   // committed
-  Epoch epoch_proposed;          // the highest ever said to anyone
-  Placement placement;           // committed
-  Placement placement_proposed;  // what workers may have begun to load
+  std::optional<Micros> unready_since;  // no epoch could be made since then
+  Epoch epoch;                          // committed
+  Epoch epoch_proposed;                 // the highest ever said to anyone
+  Placement placement;                  // committed
+  Placement placement_proposed;         // what workers may have begun to load
+  bool placement_rough = false;         // made in a hurry: to be evened out in the background
   std::optional<Formation> formation;
-  std::string change_cause;  // of the change under way, or wanted at the next step boundary
-  Micros change_since = 0;
-  bool change_wanted = false;   // nothing new is planned until it is made
+  std::optional<ChangeOver> change_over;  // only while serving
+  std::optional<StepTrouble> trouble;     // likewise
+  // Who is there or wants to leave is not what it was when a change was last considered.
+  bool change_due = false;
+  ChangeKind change_kind = ChangeKind::kStart;
+  std::string change_cause;            // of the change under way, or of what keeps us from serving
+  std::optional<Micros> change_since;  // the change that is under way or due
+  bool planning_stopped = false;       // nothing new is planned until the epoch has changed
+  std::optional<Micros> stopped_since;
+  Micros retry_at = 0;          // a foreseen change that was given up is not tried again before
+  Micros retry_pause = 0;       // the last one
+  std::string given_up;         // why, until a change is made
+  bool few_tried = false;       // nobody came for so long that fewer workers than wanted were tried
+  Micros hello_last = 0;        // when someone last came
   bool owners_lost = false;     // of some experts, since the epoch was committed
   int breaks_without_step = 0;  // StepBroken since a step was last finished
   int tries_without_commit = 0;
   std::string last_epoch_cause;
   Micros last_epoch_micros = 0;
+  std::vector<EpochChange> recent;  // the last kRecentChangesMax
+  std::array<std::uint64_t, std::size(kChangeKindNames)> changes{};
+  EpochPauses pauses;
 
   std::array<std::unique_ptr<Home>, kSlotsMax> homes;  // by slot; null: no member
   std::vector<Slot> live;                              // members of the epoch, rising
@@ -130,6 +177,7 @@ struct CoordinatorState {
   Micros listening_since = 0;  // silence before does not count: this process itself stood still
 
   Home& HomeAt(Slot slot) { return *homes[static_cast<std::size_t>(slot.value)]; }
+  const Home& HomeAt(Slot slot) const { return *homes[static_cast<std::size_t>(slot.value)]; }
   Home* HomeOrNull(Slot slot) { return homes[static_cast<std::size_t>(slot.value)].get(); }
 };
 

@@ -1,24 +1,51 @@
 #include "coordinator/stats.h"
 
 #include <algorithm>
+#include <span>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/moves.h"
+#include "coordinator/watch.h"
 
 namespace conclave {
 namespace {
 
 constexpr Micros kRateWindow = 1'000'000;
+constexpr double kSuspectPart = 0.5;  // of the limit at which it would go
 
-std::string StateOf(const CoordinatorState& state, const WorkerLink& link, Micros now) {
-  if (link.draining) return "draining";
-  if (!link.member) return "joining";
-  if (now - link.heard > state.config.heartbeat_limit / 2) return "suspect";
-  return "active";
+struct Standing {
+  std::string state, why;
+};
+
+Standing StandingOf(const CoordinatorState& state, const WorkerLink& link,
+                    std::span<const Suspect> suspects, Micros now) {
+  if (!link.member) {
+    if (!state.given_up.empty()) return {"joining", state.given_up};
+    return {"joining", state.change_over.has_value() || state.formation.has_value()
+                           ? ""
+                           : state.not_ready_because};
+  }
+  const auto suspect = std::ranges::find(suspects, link.slot, &Suspect::slot);
+  if (suspect != suspects.end()) return {"suspect", suspect->why};
+  const Micros silent = now - std::max(link.heard, state.listening_since);
+  if (silent > state.config.heartbeat_limit / 2) {
+    return {"suspect", absl::StrCat("silent for ", silent / 1000, " ms")};
+  }
+  if (link.draining && !link.drain_blocked_by.empty()) {
+    return {"active", absl::StrCat("cannot leave yet: ", link.drain_blocked_by)};
+  }
+  if (link.draining) return {"draining", state.given_up};
+  return {"active", ""};
 }
 
-WorkerStatus WorkerStatusOf(const CoordinatorState& state, const WorkerLink& link, Micros now) {
+WorkerStatus WorkerStatusOf(const CoordinatorState& state, const WorkerLink& link,
+                            Standing standing) {
   WorkerStatus status{.slot = link.slot,
                       .uuid = link.hello.uuid,
                       .role = link.hello.role,
-                      .state = StateOf(state, link, now),
+                      .state = std::move(standing.state),
+                      .why = std::move(standing.why),
                       .address = link.hello.address,
                       .kernels = link.hello.kernels,
                       .kv_dtype = link.hello.kv_dtype,
@@ -39,6 +66,68 @@ WorkerStatus WorkerStatusOf(const CoordinatorState& state, const WorkerLink& lin
   return status;
 }
 
+const char* NameOf(ChangeOver::Stage stage) {
+  switch (stage) {
+    case ChangeOver::Stage::kLoading:
+      return "loading";
+    case ChangeOver::Stage::kConnecting:
+      return "connecting";
+    case ChangeOver::Stage::kMoving:
+      return "moving";
+    case ChangeOver::Stage::kStopping:
+      return "stopping";
+  }
+  return "";
+}
+
+std::vector<Slot> WaitingFor(const CoordinatorState& state, const ChangeOver& change) {
+  std::vector<Slot> slots;
+  switch (change.stage) {
+    case ChangeOver::Stage::kLoading:
+    case ChangeOver::Stage::kConnecting:
+      for (const ChangeOver::Part& part : change.parts) {
+        if (!part.answered) slots.push_back(part.slot);
+      }
+      break;
+    case ChangeOver::Stage::kMoving:
+      for (const Slot slot : state.live) {
+        if (state.HomeAt(slot).draining && MovesPending(state, slot)) slots.push_back(slot);
+      }
+      break;
+    case ChangeOver::Stage::kStopping:
+      if (state.in_flight.empty()) break;
+      for (const PlannedPart& part : state.in_flight.front().parts) {
+        if (!part.answered) slots.push_back(part.slot);
+      }
+      break;
+  }
+  return slots;
+}
+
+ChangeStatus ChangeOf(const CoordinatorState& state, Micros now) {
+  ChangeStatus status;
+  if (state.formation.has_value()) {
+    const Formation& formation = *state.formation;
+    status = {.stage = "preparing",
+              .epoch = formation.prepare.epoch,
+              .kind = state.change_kind,
+              .cause = state.change_cause};
+    for (std::size_t i = 0; i < formation.members.size(); ++i) {
+      if (formation.members[i].answer != Formation::Answer::kPending) continue;
+      status.waiting_for.push_back(formation.prepare.peers[i].slot);
+    }
+  } else if (state.change_over.has_value()) {
+    const ChangeOver& change = *state.change_over;
+    status = {.stage = NameOf(change.stage),
+              .epoch = change.epoch,
+              .kind = change.kind,
+              .cause = change.cause,
+              .waiting_for = WaitingFor(state, change)};
+  }
+  if (!status.stage.empty()) status.since = now - state.change_since.value_or(now);
+  return status;
+}
+
 }  // namespace
 
 ClusterStatus StatusOf(const CoordinatorState& state, Micros now) {
@@ -46,14 +135,22 @@ ClusterStatus StatusOf(const CoordinatorState& state, Micros now) {
                        .ready = IsReady(state),
                        .not_ready_because = state.not_ready_because,
                        .model = state.model.facts};
-  for (const auto& [id, link] : state.membership.links()) {
-    if (link.greeted) status.workers.push_back(WorkerStatusOf(state, link, now));
+  const std::vector<Suspect> suspects = SuspectsNow(state, now, kSuspectPart);
+  for (const WorkerLink* link : state.membership.Greeted()) {
+    status.workers.push_back(WorkerStatusOf(state, *link, StandingOf(state, *link, suspects, now)));
   }
-  std::ranges::sort(status.workers, std::less{}, &WorkerStatus::slot);
   status.requests_running = static_cast<int>(state.requests.running().size());
   status.requests_waiting = static_cast<int>(state.requests.waiting().size());
   status.last_epoch_cause = state.last_epoch_cause;
   status.last_epoch_micros = state.last_epoch_micros;
+  status.change = ChangeOf(state, now);
+  status.change_given_up = state.given_up;
+  if (!state.given_up.empty()) {
+    status.change_retry_in = std::max<Micros>(0, state.retry_at - now);
+  }
+  status.recent = state.recent;
+  status.changes = state.changes;
+  status.pauses = state.pauses;
   const Totals& totals = state.totals;
   status.steps = totals.steps;
   status.prompt_tokens = totals.prompt_tokens;

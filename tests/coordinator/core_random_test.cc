@@ -55,6 +55,11 @@ class Storm {
     config.plans_ahead = Between(1, 2);
     if (Chance(0.5)) config.chunk_tokens = Between(1, 40);
     config.unavailable_limit = 1'000'000'000;
+    config.evidence_wait = Between(0, 3000);
+    config.load_limit = 20'000;
+    config.connect_limit = 20'000;
+    config.move_limit = 100'000;
+    config.expert_replicas = Between(1, 3);
     return config;
   }
 
@@ -116,12 +121,13 @@ class Storm {
       if (Chance(0.7)) world_.Deliver(SomeLink());
     }
     if (faults_ && Chance(0.02)) Fault();
+    if (faults_ && Chance(0.1)) world_.Pass(Between(1'000, 21'000));
   }
 
   void Fault() {
     const LinkId link = SomeLink();
     FakeWorker* worker = world_.WorkerAt(link);
-    switch (rng_.Below(5)) {
+    switch (rng_.Below(10)) {
       case 0:
         if (worker != nullptr) world_.Kill(link);
         break;
@@ -134,6 +140,21 @@ class Storm {
       case 3:
         if (worker != nullptr) worker->fail_next_open = true;
         break;
+      case 4:
+        if (worker != nullptr) worker->fail_load_aside = Chance(0.5);
+        break;
+      case 5:
+        if (worker != nullptr) worker->mute_aside = Chance(0.5);
+        break;
+      case 6:
+        if (worker != nullptr) worker->deaf_to = RandomSlots();
+        break;
+      case 7:
+        world_.Drain(absl::StrCat(Between(0, 5))).IgnoreError();
+        break;
+      case 8:
+        Depart(link);
+        break;
       default:
         if (worker != nullptr) world_.Say(link, LeaveAsked{});
     }
@@ -142,13 +163,40 @@ class Storm {
     }
   }
 
+  std::vector<Slot> RandomSlots() {
+    std::vector<Slot> slots;
+    if (Chance(0.5)) slots.push_back(Slot{Between(0, 5)});
+    return slots;
+  }
+
+  // It goes, and comes back as what it was.
+  void Depart(LinkId link) {
+    FakeWorker* worker = world_.WorkerAt(link);
+    if (worker == nullptr) return;
+    Hello hello = worker->hello();
+    hello.last_slot = worker->slot().value;
+    hello.last_epoch = worker->epoch();
+    world_.Kill(link);
+    hello.uuid += "+";
+    hello.standby_address = hello.uuid + "#0";
+    world_.JoinAs(hello);
+  }
+
   // The weather clears: enough workers come, and all that was asked must end.
   void Calm() {
+    for (const LinkId link : world_.Links()) {
+      FakeWorker* worker = world_.WorkerAt(link);
+      worker->fail_load_aside = worker->mute_aside = false;
+      worker->deaf_to.clear();
+    }
     world_.Settle();
     for (int i = 0; i < config_.workers_wanted; ++i) world_.Join({.kv_blocks = 16, .rows_max = 8});
     world_.Settle();
-    world_.Pass(10'000);
-    world_.Settle();
+    // Long enough for changes that were given up.
+    for (int i = 0; i < 61; ++i) {
+      world_.Pass(100'000);
+      world_.Settle();
+    }
   }
 
   Rng rng_;

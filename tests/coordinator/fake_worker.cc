@@ -66,10 +66,48 @@ void FakeWorker::Hear(const ToWorker& message) {
     next_step_ = commit->first_step;
   } else if (const auto* ask = std::get_if<StepAsk>(&message)) {
     HearStep(*ask);
+  } else if (const auto* load = std::get_if<Load>(&message)) {
+    HearLoad(*load);
+  } else if (const auto* connect = std::get_if<Connect>(&message)) {
+    HearConnect(*connect);
   } else {
     goodbye_ = std::get<Goodbye>(message);
     dismissed_ = true;
   }
+}
+
+void FakeWorker::HearLoad(const Load& load) {
+  Expect(load.epoch > epoch_ && load.epoch > aside_, "an epoch number is used twice");
+  Expect(load.slot == slot_, "another's slot");
+  Expect(load.placement.Complete(), "an expert without owner");
+  aside_ = load.epoch;
+  aside_connected_ = false;
+  aside_placement_ = load.placement;
+  aside_address_ = absl::StrCat(hello_.uuid, "@", load.epoch.value);
+  if (mute_aside) return;
+  Loaded loaded{.epoch = aside_, .ok = !fail_load_aside, .error = {}, .address = aside_address_};
+  if (fail_load_aside) loaded.error = "no memory";
+  said_.push_back(loaded);
+}
+
+void FakeWorker::HearConnect(const Connect& connect) {
+  Expect(connect.epoch == aside_, "connect of an epoch that was not loaded");
+  Expect(std::ranges::is_sorted(connect.peers, std::less{}, &ViewPeer::slot), "peers' order");
+  const auto self = std::ranges::find(connect.peers, slot_, &ViewPeer::slot);
+  Expect(
+      self != connect.peers.end() && self->uuid == hello_.uuid && self->address == aside_address_,
+      "not in its own view");
+  aside_peers_ = connect.peers;
+  if (mute_aside) return;
+  Connected connected{.epoch = aside_, .ok = true, .error = {}, .unreachable = {}};
+  for (const ViewPeer& peer : connect.peers) {
+    if (std::ranges::find(deaf_to, peer.slot) == deaf_to.end()) continue;
+    connected.ok = false;
+    connected.error = "no frame came";
+    connected.unreachable.Add(peer.slot);
+  }
+  aside_connected_ = connected.ok;
+  said_.push_back(connected);
 }
 
 void FakeWorker::HearPrepare(const Prepare& prepare) {
@@ -84,6 +122,17 @@ void FakeWorker::HearPrepare(const Prepare& prepare) {
   broken_ = false;
   steps_.clear();
   Ready ready{.epoch = epoch_, .last_step_done = last_done_};
+  const bool beside = prepare.epoch == aside_;
+  if (beside) {
+    Expect(aside_connected_, "prepare of what is not connected");
+    Expect(prepare.peers == aside_peers_ && prepare.placement == aside_placement_,
+           "prepare of something else than what was connected");
+  }
+  if (beside && !fail_next_open) {
+    ready.standby_address = standby_;
+    said_.push_back(ready);
+    return;
+  }
   if (fail_load) {
     ready.ok = false;
     ready.error = "cannot load";

@@ -48,6 +48,11 @@ class FakeWorker {
   int steps_run() const { return steps_run_; }
   bool fail_next_open = false;  // of an epoch: answers not ok, with a new standby address
   bool fail_load = false;       // answers not ok, with the old one
+  // Of an epoch that is made ready beside the running one.
+  bool fail_load_aside = false;
+  bool mute_aside = false;                // says nothing about it
+  std::vector<Slot> deaf_to;              // whose frames do not come
+  Epoch aside() const { return aside_; }  // 0: none
   std::uint64_t digest_salt = 0;
   const std::vector<std::string>& complaints() const { return complaints_; }
 
@@ -59,6 +64,8 @@ class FakeWorker {
     std::int32_t computed = 0;
   };
   void HearPrepare(const Prepare& prepare);
+  void HearLoad(const Load& load);
+  void HearConnect(const Connect& connect);
   void HearStep(const StepAsk& ask);
   void RunChunk(const Chunk& chunk, StepResult& result);
   void Feed(Sequence& sequence, std::int32_t position, const Chunk& chunk, StepResult& result);
@@ -78,6 +85,11 @@ class FakeWorker {
   std::optional<Prepare> prepare_;
   std::string standby_;
   int standbys_ = 0;
+  Epoch aside_;
+  std::string aside_address_;
+  bool aside_connected_ = false;
+  Placement aside_placement_;
+  std::vector<ViewPeer> aside_peers_;
   StepId next_step_, last_done_;
   int steps_run_ = 0;
   std::deque<StepAsk> steps_;

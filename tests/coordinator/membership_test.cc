@@ -45,6 +45,7 @@ TEST(Membership, EveryDifferenceIsRefusedByName) {
       {"packed expert", [](Hello& hello) { hello.model.expert_bytes = 101; }},
       {"member already", [](Hello& hello) { hello.uuid = "first"; }},
       {"uuid", [](Hello& hello) { hello.uuid.clear(); }},
+      {"last_epoch", [](Hello& hello) { hello.last_epoch = Epoch{UINT64_MAX}; }},
       {"kv_blocks", [](Hello& hello) { hello.kv_blocks = 0; }},
       {"rows_max", [](Hello& hello) { hello.rows_max = 0; }},
       {"rows_max", [](Hello& hello) { hello.rows_max = 4097; }},
@@ -82,14 +83,20 @@ TEST(Membership, SilenceIsJudgedByWhoTheyAre) {
   EXPECT_EQ(membership.Silent(5001, limits).size(), 2u);
 }
 
-TEST(Membership, LeaversAreNoCandidates) {
+TEST(Membership, TheSlotItHadBefore) {
   Membership membership;
-  ASSERT_TRUE(GreetAt(membership, 1, HelloOf("a")).ok());
-  ASSERT_TRUE(GreetAt(membership, 2, HelloOf("b")).ok());
-  membership.Arrive(LinkId{3}, 0);
-  membership.Find(LinkId{1})->draining = true;
-  ASSERT_EQ(membership.Candidates().size(), 1u);
-  EXPECT_EQ(membership.Candidates()[0]->id, LinkId{2});
+  Hello hello = HelloOf("a");
+  hello.last_slot = 5;
+  EXPECT_EQ(*GreetAt(membership, 1, hello), Slot{5});
+  hello.uuid = "b";
+  EXPECT_EQ(*GreetAt(membership, 2, hello), Slot{0}) << "it is taken";
+  hello.uuid = "c";
+  hello.last_slot = kSlotsMax;
+  EXPECT_EQ(*GreetAt(membership, 3, hello), Slot{1}) << "there is no such slot";
+  const std::vector<const WorkerLink*> greeted = membership.Greeted();
+  ASSERT_EQ(greeted.size(), 3u);
+  EXPECT_EQ(greeted[0]->id, LinkId{2});
+  EXPECT_EQ(greeted[2]->id, LinkId{1});
 }
 
 }  // namespace

@@ -116,6 +116,18 @@ void World::Say(LinkId link, FromWorker message) {
   Handle(WorkerSaid{now_, link, std::move(message)});
 }
 
+absl::Status World::Drain(const std::string& worker) {
+  told_admin_ = absl::UnknownError("no answer");
+  Handle(DrainAsked{now_, 1, worker});
+  return told_admin_;
+}
+
+absl::Status World::Rebalance() {
+  told_admin_ = absl::UnknownError("no answer");
+  Handle(RebalanceAsked{now_, 1});
+  return told_admin_;
+}
+
 void World::Pass(Micros micros) { PassFor(Links(), micros); }
 
 void World::PassFor(const std::vector<LinkId>& alive, Micros micros) {
@@ -151,8 +163,10 @@ void World::Carry(const CoordinatorEffect& effect) {
                          worker->complaints().end());
     }
     workers_.erase(drop->link);
+  } else if (const auto* told = std::get_if<TellAdmin>(&effect)) {
+    told_admin_ = told->status;
   } else {
-    if (const auto* line = std::get_if<LogLine>(&effect)) logs_.push_back(line->text);
+    logs_.push_back(std::get<LogLine>(effect).text);
   }
 }
 

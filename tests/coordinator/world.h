@@ -57,6 +57,9 @@ class World {
   void PassFor(const std::vector<LinkId>& alive, Micros micros);  // the others are silent
   void Tick();
   void Say(LinkId link, FromWorker message);
+  // What the operator is told.
+  absl::Status Drain(const std::string& worker);
+  absl::Status Rebalance();
 
   CoordinatorCore& core() { return *core_; }
   Micros now() const { return now_; }
@@ -81,6 +84,7 @@ class World {
   std::map<RequestId, Client> clients_;
   std::map<LinkId, std::string> dropped_;
   std::vector<std::string> logs_, complaints_;
+  absl::Status told_admin_;
   std::map<StepId, std::uint64_t> digests_;  // of the newest epoch
   Epoch digests_epoch_;
   std::uint64_t next_link_ = 1, next_request_ = 1;
