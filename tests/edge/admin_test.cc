@@ -72,6 +72,14 @@ TEST(Admin, MetricsCountWhatHappened) {
   EXPECT_TRUE(Has(page, "conclave_request_success_total{finished_reason=\"length\"} 1"));
   EXPECT_TRUE(Has(page, "conclave_step_phase_seconds_total{phase=\"experts\"}"));
   EXPECT_TRUE(Has(page, "conclave_expert_imbalance"));
+  EXPECT_TRUE(Has(page, "conclave_request_success_total{finished_reason=\"replaced\"} 0"));
+  EXPECT_TRUE(Has(page, "conclave_workers{state=\"active\"} 1"));
+  EXPECT_TRUE(Has(page, "conclave_workers{state=\"suspect\"} 0"));
+  EXPECT_TRUE(Has(page, "conclave_suspects 0"));
+  EXPECT_TRUE(Has(page, "conclave_epoch_change_under_way 0"));
+  EXPECT_TRUE(Has(page, "conclave_epoch_changes_total{kind=\"loss\"} 0"));
+  EXPECT_TRUE(Has(page, "conclave_epoch_pause_seconds_bucket{le=\"+Inf\"}"));
+  EXPECT_TRUE(Has(page, "conclave_requests_resumed_total 0"));
   EXPECT_TRUE(Has(RenderMetrics(rig.worker(0).Report()), "conclave_worker_steps_total"));
   EXPECT_GT(rig.worker(0).Report().steps, 0u);
 }
@@ -105,6 +113,108 @@ TEST(Admin, TheClusterShowsEveryExpertOnce) {
   EXPECT_EQ(cluster.workers(0).layers_size(), cluster.model().moe_layers());
   EXPECT_GT(cluster.steps(), 0u);
   EXPECT_GT(cluster.phases_size(), 0);
+}
+
+std::unique_ptr<v1::AdminService::Stub> AdminOf(Rig& rig) {
+  return v1::AdminService::NewStub(
+      ChannelTo("127.0.0.1:" + std::to_string(rig.server().admin_port())));
+}
+
+v1::GetFlightRecorderResponse LastWordsOf(Rig& rig, const std::string& worker) {
+  grpc::ClientContext context;
+  v1::GetFlightRecorderRequest request;
+  request.set_worker(worker);
+  v1::GetFlightRecorderResponse response;
+  const grpc::Status status = AdminOf(rig)->GetFlightRecorder(&context, request, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  return response;
+}
+
+TEST(Admin, EverybodyTellsTheirLastWords) {
+  Rig rig({.workers = 2});
+  v1::GenerateRequest request = Greedy("The fox", 12);
+  request.set_request_id("the-one");
+  ASSERT_TRUE(Generate(rig.client(), request).status.ok());
+  const v1::GetFlightRecorderResponse all = LastWordsOf(rig, "");
+  ASSERT_EQ(all.processes_size(), 3);
+  EXPECT_EQ(all.processes(0).process(), "coordinator");
+  const std::string& coordinator = all.processes(0).text();
+  for (const char* part : {": hello from ", ": commit epoch 1,", " asked: id the-one, ",
+                           " of epoch 1: ", " ends: length, 12 tokens", " ready to serve"}) {
+    EXPECT_TRUE(Has(coordinator, part)) << part << " in\n" << coordinator;
+  }
+  for (int i = 1; i < 3; ++i) {
+    EXPECT_TRUE(Has(all.processes(i).process(), "worker ")) << all.processes(i).process();
+    const std::string& worker = all.processes(i).text();
+    for (const char* part :
+         {" welcome as slot ", " told to commit epoch 1", " rows of its own, "}) {
+      EXPECT_TRUE(Has(worker, part)) << part << " in\n" << worker;
+    }
+  }
+  const v1::GetFlightRecorderResponse one = LastWordsOf(rig, "1");
+  ASSERT_EQ(one.processes_size(), 1);
+  EXPECT_EQ(one.processes(0).process(), "worker 1");
+  const v1::GetFlightRecorderResponse by_uuid = LastWordsOf(rig, Cluster(rig).workers(0).uuid());
+  ASSERT_EQ(by_uuid.processes_size(), 1);
+  EXPECT_EQ(by_uuid.processes(0).process(), "worker 0");
+  EXPECT_EQ(LastWordsOf(rig, "coordinator").processes_size(), 1);
+}
+
+TEST(Admin, LastWordsOfNobodyNameWhoIsThere) {
+  Rig rig;
+  grpc::ClientContext context;
+  v1::GetFlightRecorderRequest request;
+  request.set_worker("7");
+  v1::GetFlightRecorderResponse response;
+  const grpc::Status status = AdminOf(rig)->GetFlightRecorder(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_TRUE(Has(status.error_message(), "coordinator, 0")) << status.error_message();
+}
+
+grpc::Status DrainOf(Rig& rig, const std::string& worker) {
+  grpc::ClientContext context;
+  v1::DrainWorkerRequest request;
+  request.set_worker(worker);
+  v1::DrainWorkerResponse response;
+  const grpc::Status status = AdminOf(rig)->DrainWorker(&context, request, &response);
+  EXPECT_NE(status.ok(), response.text().empty()) << response.text();
+  return status;
+}
+
+TEST(Admin, ADrainThatCannotBeIsRefusedWithTheReason) {
+  Rig rig;
+  EXPECT_EQ(DrainOf(rig, "").error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  const grpc::Status unknown = DrainOf(rig, "7");
+  EXPECT_FALSE(unknown.ok());
+  EXPECT_TRUE(Has(unknown.error_message(), "7")) << unknown.error_message();
+  const grpc::Status last = DrainOf(rig, "0");
+  EXPECT_EQ(last.error_code(), grpc::StatusCode::FAILED_PRECONDITION) << last.error_message();
+  EXPECT_FALSE(FactsOf(last).reason.empty());
+  EXPECT_TRUE(Generate(rig.client(), Greedy("The fox", 4)).status.ok());
+}
+
+TEST(Admin, ADrainedWorkerIsGoneAndStreamsGoOn) {
+  Rig rig({.workers = 2});
+  const Answer before = Generate(rig.client(), Greedy("The fox", 40));
+  ASSERT_TRUE(DrainOf(rig, "1").ok());
+  const Answer during = Generate(rig.client(), Greedy("The fox", 40));
+  EXPECT_EQ(during.ids, before.ids);
+  const auto exit = rig.worker(1).WaitForExit(60'000'000);
+  ASSERT_TRUE(exit.has_value());
+  EXPECT_FALSE(exit->failed) << exit->reason;
+  const v1::GetClusterResponse cluster = Cluster(rig);
+  EXPECT_EQ(cluster.workers_size(), 1);
+  EXPECT_EQ(cluster.last_epoch_change().kind(), "leave");
+  EXPECT_EQ(Generate(rig.client(), Greedy("The fox", 40)).ids, before.ids);
+}
+
+TEST(Admin, ARebalanceThatDoesNotPaySaysSo) {
+  Rig rig({.workers = 2});
+  grpc::ClientContext context;
+  v1::RebalanceResponse response;
+  const grpc::Status status = AdminOf(rig)->Rebalance(&context, {}, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION) << status.error_message();
+  EXPECT_FALSE(status.error_message().empty());
 }
 
 CoordinatorOptions Options() {
