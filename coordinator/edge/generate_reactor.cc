@@ -94,7 +94,7 @@ void GenerateReactor::TranslateAndAsk(const grpc::ByteBuffer& request) {
     }
   }
   if (bad) return Refuse(StatusOf(*bad));
-  ask.fallback_seed = serving_.dice.Roll();
+  ask.fallback_seed = ask.id.empty() ? serving_.dice.Roll() : SeedOf(ask.id);
   if (ask.id.empty()) ask.id = absl::StrCat("r-", absl::Hex(serving_.dice.Roll()));
   ask.deadline = DeadlineOf(context_);
   id_ = ask.id;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/hash.h"
 
 namespace conclave {
 namespace {
@@ -122,10 +123,16 @@ Failure RenderPrompt(const v1::ChatPrompt& chat, const Text& text, const std::st
 
 Failure Translate(const v1::GenerateRequest& request, const Text* text, ClientAsk& ask) {
   ask.id = request.request_id();
+  ask.resume_after = request.resume_after();
   TakeSampling(request.sampling(), ask);
   TakeStop(request.stop(), ask);
   TakeOutput(request.output(), ask);
   return TakePrompt(request, text, ask);
+}
+
+std::uint64_t SeedOf(std::string_view request_id) {
+  constexpr std::uint64_t kPurpose = 0x5eed;  // never to change: answers under way depend on it
+  return HashBytes(request_id, kPurpose);
 }
 
 std::string ClientField(std::string field, v1::GenerateRequest::PromptCase prompt) {

@@ -30,6 +30,10 @@ std::optional<FieldError> Parse(std::string_view bytes, google::protobuf::Messag
 std::optional<FieldError> Translate(const v1::GenerateRequest& request, const Text* text,
                                     ClientAsk& ask);
 
+// The seed of a request that has an id and no seed: the same wherever and whenever it is asked
+// again, so that its answer can be resumed.
+std::uint64_t SeedOf(std::string_view request_id);
+
 // The field of a refusal as the client of `request` spelled it: the core knows prompts as ids only.
 std::string ClientField(std::string field, v1::GenerateRequest::PromptCase prompt);
 

@@ -114,6 +114,32 @@ TEST(Resume, WhatAnErrorHeldBackComesLater) {
   }
 }
 
+TEST(Resume, WhatNobodyCouldServeGoesOnWhenSomebodyCan) {
+  CoordinatorConfig config;
+  config.unavailable_limit = 1'000'000;
+  World world(config);
+  const LinkId link = world.Join({});
+  world.Settle();
+  const ClientAsk ask = AskOf("r", PromptOf(40), 20);
+  const RequestId first = world.Ask(ask);
+  for (int i = 0; i < 8; ++i) {
+    world.WorkerAt(link)->RunStep();
+    world.Deliver(link);
+  }
+  world.Kill(link);
+  for (int i = 0; i < 8; ++i) world.Pass(500'000);
+  const Client& begun = world.At(first);
+  ASSERT_EQ(begun.ending->end, End::kUnavailable);
+  EXPECT_FALSE(begun.ending->message.empty());
+  ASSERT_GT(begun.ids.size(), 3u);
+  ClientAsk again = ask;
+  again.resume_after = static_cast<int>(begun.ids.size());
+  world.Ask(again);
+  world.Join({});
+  world.Settle();
+  world.ExpectExact();
+}
+
 TEST(Attach, AStreamTakesALiveRequestOver) {
   for (int steps = 1; steps < 24; steps += 4) {
     for (const int back : {-100, -1, 0, 3}) {  // less than was said, all of it, more

@@ -48,6 +48,8 @@ const BadRequestCase kBadRequests[] = {
     {"top_k", "sampling.top_k", [](auto& r) { r.mutable_sampling()->set_top_k(1 << 20); }},
     {"logprobs", "output.logprobs", [](auto& r) { r.mutable_output()->set_logprobs(1000); }},
     {"max_tokens", "stop.max_tokens", [](auto& r) { r.mutable_stop()->set_max_tokens(0); }},
+    {"resume before", "resume_after", [](auto& r) { r.set_resume_after(-1); }},
+    {"resume beyond", "resume_after", [](auto& r) { r.set_resume_after(1 << 30); }},
     {"long id", "request_id", [](auto& r) { r.set_request_id(std::string(200, 'x')); }},
     {"no messages", "chat.messages_json", [](auto& r) { r.mutable_chat(); }},
     {"messages are no json", "chat", [](auto& r) { r.mutable_chat()->set_messages_json("[{"); }},

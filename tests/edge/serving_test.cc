@@ -137,6 +137,8 @@ TEST(Serving, ShutdownEndsWhatRunsWithUnavailable) {
   const grpc::Status status = reader->Finish();
   stop.join();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE) << status.error_message();
+  EXPECT_TRUE(FactsOf(status).retry) << "to be resumed elsewhere, or later";
+  EXPECT_EQ(FactsOf(status).domain, "conclave");
   EXPECT_FALSE(rig.server().ready());
 }
 

@@ -53,6 +53,7 @@ TEST(Translate, EveryFieldArrives) {
   output.set_prompt_logprobs(11);
   output.set_routed_experts(true);
   output.set_keep_special_tokens(true);
+  request.set_resume_after(12);
   const auto text = MakeToyText();
   ClientAsk ask;
   ASSERT_FALSE(Translate(request, text.get(), ask).has_value());
@@ -75,6 +76,13 @@ TEST(Translate, EveryFieldArrives) {
   EXPECT_EQ(ask.logprobs, 0);
   EXPECT_EQ(ask.prompt_logprobs, 11);
   EXPECT_FALSE(ask.skip_special);
+  EXPECT_EQ(ask.resume_after, 12);
+}
+
+TEST(Translate, TheSeedOfAnIdNeverChanges) {
+  EXPECT_EQ(SeedOf("r-1"), 13363865645245574891u);
+  EXPECT_EQ(SeedOf(""), 1724626487366166408u);
+  EXPECT_NE(SeedOf("r-1"), SeedOf("r-2"));
 }
 
 TEST(Translate, ChatGoesThroughTheTemplate) {
@@ -137,11 +145,33 @@ TEST(Errors, EveryEndingHasItsCode) {
       {End::kRefused, grpc::StatusCode::INVALID_ARGUMENT},
       {End::kOverloaded, grpc::StatusCode::RESOURCE_EXHAUSTED},
       {End::kUnavailable, grpc::StatusCode::UNAVAILABLE},
+      {End::kReplaced, grpc::StatusCode::ABORTED},
       {End::kInternal, grpc::StatusCode::INTERNAL}};
   for (const auto& [end, code] : table) {
     Ending ending;
     ending.end = end;
     EXPECT_EQ(StatusOf(ending).error_code(), code);
+  }
+}
+
+TEST(Errors, WhoMayTryAgainIsTold) {
+  for (int end = 0; end <= static_cast<int>(End::kInternal); ++end) {
+    Ending ending;
+    ending.end = static_cast<End>(end);
+    const grpc::Status status = StatusOf(ending);
+    if (status.ok()) continue;
+    google::rpc::Status rich;
+    ASSERT_TRUE(rich.ParseFromString(status.error_details()));
+    google::rpc::ErrorInfo info;
+    ASSERT_TRUE(rich.details(0).UnpackTo(&info));
+    EXPECT_EQ(info.domain(), "conclave");
+    EXPECT_FALSE(info.reason().empty());
+    const bool retry = ending.end == End::kUnavailable || ending.end == End::kOverloaded;
+    google::rpc::RetryInfo when;
+    EXPECT_EQ(rich.details_size(), retry ? 2 : 1);
+    if (!retry) continue;
+    ASSERT_TRUE(rich.details(1).UnpackTo(&when));
+    EXPECT_GT(when.retry_delay().seconds(), 0);
   }
 }
 
