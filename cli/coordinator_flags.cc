@@ -6,6 +6,34 @@
 
 namespace conclave {
 
+namespace {
+
+// How long each party to a change of membership has, and what a loss may cost.
+void AddEpochFlags(CLI::App& app, CoordinatorConfig& core) {
+  app.add_option("--expert-replicas", core.expert_replicas,
+                 "workers that hold each expert, memory permitting: with 2, none has to be loaded "
+                 "when one is lost")
+      ->capture_default_str()
+      ->check(CLI::Range(1, kReplicasMax));
+  AddDuration(app, "--heartbeat-limit", core.heartbeat_limit, "a worker is silent: it is dropped");
+  AddDuration(app, "--wedge-limit", core.wedge_limit,
+              "a worker has a step to run and makes no progress: it is dropped");
+  AddDuration(app, "--link-limit", core.link_limit,
+              "a frame that was sent does not arrive: one end of that link is dropped");
+  AddDuration(app, "--load-limit", core.load_limit,
+              "a load in the background makes no progress: it is given up");
+  AddDuration(app, "--connect-limit", core.connect_limit,
+              "workers that have loaded do not reach one another: it is given up");
+  AddDuration(app, "--move-limit", core.move_limit,
+              "a drain waits for sequences to move; what is left is computed again");
+  AddDuration(app, "--gather-limit", core.gather_limit,
+              "then fewer workers than wanted will do, if they can hold all experts");
+  AddDuration(app, "--unavailable-limit", core.unavailable_limit,
+              "requests wait for a cluster that cannot serve; then they end with UNAVAILABLE");
+}
+
+}  // namespace
+
 void AddCoordinatorFlags(CLI::App& app, CoordinatorOptions& options, ShutdownPlan& plan) {
   app.add_option("--listen", options.listen, "gRPC for clients and workers; port 0: any free one")
       ->capture_default_str()
@@ -39,6 +67,7 @@ void AddCoordinatorFlags(CLI::App& app, CoordinatorOptions& options, ShutdownPla
   app.add_option("--plans-ahead", core.plans_ahead, "plans sent before the first one's result")
       ->capture_default_str()
       ->check(CLI::Range(1, kPlansAheadMax));
+  AddEpochFlags(app, core);
   app.add_flag("--prefix-cache,!--no-prefix-cache", core.prefix_cache,
                "keep prompts' K and V for later requests (on unless --no-prefix-cache)");
 }

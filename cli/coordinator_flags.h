@@ -6,7 +6,8 @@
 
 namespace conclave {
 
-// --listen --admin --admin-http --insecure --reflection --grace --drain, and the scheduler's.
+// --listen --admin --admin-http --insecure --reflection --grace --drain, the scheduler's, and the
+// limits of docs/operations.md.
 void AddCoordinatorFlags(CLI::App& app, CoordinatorOptions& options, ShutdownPlan& plan);
 
 }  // namespace conclave

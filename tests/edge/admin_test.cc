@@ -84,22 +84,44 @@ TEST(Admin, MetricsCountWhatHappened) {
   EXPECT_GT(rig.worker(0).Report().steps, 0u);
 }
 
+// SERVING is 1, NOT_SERVING 2, an error is negative. The reply is one enum field: our own bytes
+// need no health.proto.
+int CheckHealth(Rig& rig, const std::string& service) {
+  const std::string bytes =
+      service.empty() ? "" : std::string("\x0A") + static_cast<char>(service.size()) + service;
+  std::string response;
+  const grpc::Status status =
+      CallRaw(rig.server().admin_port(), "/grpc.health.v1.Health/Check", bytes, &response);
+  if (!status.ok()) return -static_cast<int>(status.error_code());
+  return response.size() == 2 ? static_cast<int>(response[1]) : 0;
+}
+
 TEST(Admin, HealthFollowsReadiness) {
   Rig rig;
-  // The reply is one enum field: SERVING is 1, NOT_SERVING 2. Our own bytes need no health.proto.
-  const auto check = [&rig](const std::string& service) {
-    const std::string bytes =
-        service.empty() ? "" : std::string("\x0A") + static_cast<char>(service.size()) + service;
-    std::string response;
-    const grpc::Status status =
-        CallRaw(rig.server().admin_port(), "/grpc.health.v1.Health/Check", bytes, &response);
-    if (!status.ok()) return -static_cast<int>(status.error_code());
-    return response.size() == 2 ? static_cast<int>(response[1]) : 0;
-  };
   for (const char* service : {"", "liveness", "readiness", "conclave.v1.InferenceService"}) {
-    EXPECT_EQ(check(service), 1) << service;
+    EXPECT_EQ(CheckHealth(rig, service), 1) << service;
   }
-  EXPECT_EQ(check("nobody"), -static_cast<int>(grpc::StatusCode::NOT_FOUND));
+  EXPECT_EQ(CheckHealth(rig, "nobody"), -static_cast<int>(grpc::StatusCode::NOT_FOUND));
+}
+
+// The moment nobody holds some expert, nobody may be sent here, and whoever asks why is told.
+TEST(Admin, ReadinessTurnsOffAtOnceAndSaysWhy) {
+  Rig rig;
+  const int http = rig.server().admin_http_port();
+  ASSERT_TRUE(Has(HttpGet(http, "/readyz"), " 200 "));
+  rig.Kill(0);
+  ASSERT_TRUE(rig.log().Await("\nnot ready to serve"));
+  const std::string page = HttpGet(http, "/readyz");
+  EXPECT_TRUE(Has(page, " 503 ")) << page;
+  EXPECT_TRUE(Has(page, "not ready: ")) << page;
+  EXPECT_FALSE(Has(page, "not ready: \n")) << "no reason";
+  EXPECT_TRUE(Has(page, Cluster(rig).not_ready_because())) << page;
+  EXPECT_EQ(CheckHealth(rig, "readiness"), 2);
+  EXPECT_EQ(CheckHealth(rig, "conclave.v1.InferenceService"), 2);
+  EXPECT_EQ(CheckHealth(rig, "liveness"), 1);
+  EXPECT_TRUE(Has(HttpGet(http, "/livez"), " 200 "));
+  EXPECT_TRUE(Has(HttpGet(http, "/startupz"), " 200 ")) << "it had started";
+  EXPECT_TRUE(Has(HttpGet(http, "/metrics"), "conclave_ready 0"));
 }
 
 TEST(Admin, TheClusterShowsEveryExpertOnce) {

@@ -50,6 +50,7 @@ class Rig {
   CoordinatorServer& server() { return *server_; }
   LogBook& log() { return log_; }
   WorkerRunner& worker(std::size_t index) { return *workers_[index]; }
+  void Kill(std::size_t index) { workers_[index].reset(); }  // its links end, without a word
   v1::GetLoadResponse Load();
   // Asks GetLoad until `fits`; false after a long time.
   bool AwaitLoad(const std::function<bool(const v1::GetLoadResponse&)>& fits);
