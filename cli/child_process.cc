@@ -130,6 +130,10 @@ bool ChildProcess::Alive() {
   return !reaped_;
 }
 
+bool ChildProcess::EndedWell() const {
+  return WIFEXITED(wait_status_) && WEXITSTATUS(wait_status_) == 0;
+}
+
 std::string ChildProcess::Epitaph() {
   if (WIFSIGNALED(wait_status_)) {
     return absl::StrCat("was ended by signal ", WTERMSIG(wait_status_));

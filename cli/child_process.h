@@ -35,6 +35,7 @@ class ChildProcess {
   bool Alive();  // reaps it when it is not
   // Of a dead one: "exited with code 1: its last line".
   std::string Epitaph();
+  bool EndedWell() const;  // likewise; with code 0
   // SIGTERM; what has not ended in time is killed. Reaped afterwards.
   void AskToEnd();
   bool WaitForEnd(Micros timeout);

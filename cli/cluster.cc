@@ -216,7 +216,9 @@ absl::Status LocalCluster::CheckWorkers() {
     if (child.process->Alive()) {
       one_lives = true;
     } else if (!std::exchange(child.mourned, true)) {
-      log_(LogLevel::kError, absl::StrCat(child.name, " ", child.process->Epitaph()));
+      const bool drained = child.process->EndedWell();
+      log_(drained ? LogLevel::kInfo : LogLevel::kError,
+           absl::StrCat(child.name, " ", drained ? "has left" : child.process->Epitaph()));
     }
   }
   if (one_lives) return absl::OkStatus();
