@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -259,6 +260,51 @@ TEST(Moves, AChangeOfTheEpochLosesNothingThatResultsSpeakOf) {
   bench.Go();
   EXPECT_EQ(bench.state().totals.moves, 1u);
   bench.ExpectExact();
+}
+
+// The whole of it, with the core: nobody waits for more than a few steps while a worker leaves,
+// neither those that move nor the others.
+TEST(Moves, ADrainCostsNoStreamMoreThanAFewSteps) {
+  CoordinatorConfig config = ConfigOf(60);
+  config.workers_wanted = 3;
+  World world(config);
+  const LinkId leaver = world.Join({.kv_blocks = 100});
+  world.Join({.kv_blocks = 100});
+  world.Join({.kv_blocks = 100});
+  world.Settle();
+  std::vector<RequestId> ids;
+  for (int i = 0; i < 12; ++i) {
+    ids.push_back(world.Ask(AskOf(absl::StrCat("r", i), PromptOf(50 + i, i), 200)));
+  }
+  const auto round = [&] {
+    for (const LinkId link : world.Links()) {
+      if (world.WorkerAt(link)->HasStep()) world.WorkerAt(link)->RunStep();
+      while (world.WorkerAt(link) != nullptr && !world.WorkerAt(link)->said().empty()) {
+        world.Deliver(link);
+      }
+    }
+  };
+  while (std::ranges::any_of(ids, [&](RequestId id) { return world.At(id).ids.size() < 5; })) {
+    round();
+  }
+  world.Say(leaver, LeaveAsked{});
+  std::map<RequestId, std::size_t> had;
+  std::map<RequestId, int> silent;
+  int rounds = 0;
+  for (; !world.WorkerAt(leaver)->dismissed(); ++rounds) {
+    ASSERT_LT(rounds, 150);
+    round();
+    for (const RequestId id : ids) {
+      const std::size_t has = world.At(id).ids.size();
+      silent[id] = has == had[id] ? silent[id] + 1 : 0;
+      had[id] = has;
+      EXPECT_LE(silent[id], 4) << "request " << id.value << " in round " << rounds;
+    }
+  }
+  EXPECT_GT(rounds, 10) << "its sequences took a while to move";
+  EXPECT_EQ(world.core().Status(world.now()).preemptions, 0u);
+  world.Settle();
+  world.ExpectExact();
 }
 
 // Random everything: asks, cancels, drains, drains taken back, lost workers, broken steps.
