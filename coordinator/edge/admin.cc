@@ -53,20 +53,20 @@ grpc::ServerUnaryReactor* AdminService::Rebalance(grpc::CallbackServerContext* c
   return reactor;
 }
 
-grpc::ServerUnaryReactor* AdminService::GetFlightRecorder(
-    grpc::CallbackServerContext* context, const v1::GetFlightRecorderRequest* request,
-    v1::GetFlightRecorderResponse* response) {
+grpc::ServerUnaryReactor* AdminService::GetFlightRecorder(grpc::CallbackServerContext* context,
+                                                          const FlightRequest* request,
+                                                          FlightResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const absl::Status begun = serving_.desk->Gather(
-      request->worker(), SteadyMicros(), [=](const std::vector<LastWords>& words) {
-        for (const LastWords& one : words) {
-          v1::ProcessRecord& record = *response->add_processes();
-          record.set_process(one.process);
-          record.set_text(one.text);
-          record.set_error(one.error);
-        }
-        reactor->Finish(grpc::Status::OK);
-      });
+  const auto then = [=](const std::vector<LastWords>& words) {
+    for (const LastWords& one : words) {
+      v1::ProcessRecord& record = *response->add_processes();
+      record.set_process(one.process);
+      record.set_text(one.text);
+      record.set_error(one.error);
+    }
+    reactor->Finish(grpc::Status::OK);
+  };
+  const absl::Status begun = serving_.desk->Gather(request->worker(), SteadyMicros(), then);
   if (!begun.ok()) reactor->Finish(StatusOf(begun));
   return reactor;
 }

@@ -28,9 +28,11 @@ class AdminService final : public v1::AdminService::CallbackService {
   grpc::ServerUnaryReactor* Rebalance(grpc::CallbackServerContext* context,
                                       const v1::RebalanceRequest* request,
                                       v1::RebalanceResponse* response) override;
+  using FlightRequest = v1::GetFlightRecorderRequest;
+  using FlightResponse = v1::GetFlightRecorderResponse;
   grpc::ServerUnaryReactor* GetFlightRecorder(grpc::CallbackServerContext* context,
-                                              const v1::GetFlightRecorderRequest* request,
-                                              v1::GetFlightRecorderResponse* response) override;
+                                              const FlightRequest* request,
+                                              FlightResponse* response) override;
 
  private:
   template <class Event, class Response>
