@@ -88,6 +88,30 @@ TEST(Operator, ReadsLastWordsOfAll) {
   EXPECT_EQ(Ask(server, {"status"}).code, 0) << "life goes on";
 }
 
+TEST(Operator, AWorkerThatIsRefusedLeavesItsLastWords) {
+  Server server(Flags("1"));
+  const TempDir dir;
+  const auto run = [&](const std::string& directory) {
+    return RunProgram(
+        {.arguments = {"conclave-worker", "--coordinator", server.listen(), "--model", ModelDir(),
+                       "--threads", "1", "--kv-memory", "32MiB", "--kv-dtype", "f32", "--log-level",
+                       "error", "--flight-recorder-dir", directory},
+         .input = "",
+         .environment = {}});
+  };
+  ExpectOneLine(run("/nowhere"), 2, "--flight-recorder-dir /nowhere");
+  ExpectOneLine(run(dir.path()), 1, "f32");
+  const std::filesystem::directory_iterator files(dir.path());
+  ASSERT_NE(files, std::filesystem::directory_iterator());
+  const std::string text = ReadFile(files->path().string());
+  EXPECT_THAT(text, HasSubstr("# flight recorder of worker: "));
+  EXPECT_THAT(text, HasSubstr("goodbye, refused: "));
+  // It left no trace among those who serve.
+  const json after = json::parse(Ask(server, {"status", "--json"}).out);
+  EXPECT_EQ(after["workers"].size(), 1u);
+  EXPECT_EQ(after["ready"], true);
+}
+
 TEST(Operator, WithoutAClusterAnErrorIsOneLine) {
   for (const char* command : {"drain", "rebalance", "flight-recorder"}) {
     std::vector<std::string> arguments = {"conclave", command, "--admin", "127.0.0.1:1"};

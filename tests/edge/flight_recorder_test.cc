@@ -106,7 +106,7 @@ TEST(FlightRecorder, ReadersBesideWritersSeeWholeRecords) {
       }
     });
   }
-  for (int rounds = 0; rounds < 10;) {
+  for (int rounds = 0; rounds < 100;) {
     const std::vector<std::string> lines = LinesOf(recorder);
     rounds += lines.size() > FlightRecorder::kWork ? 1 : 0;  // the rings went round
     for (const std::string& line : lines) {
