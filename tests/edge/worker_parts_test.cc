@@ -1,15 +1,22 @@
 // The worker's edge, piece by piece: threads, memory, KV budget.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <limits>
 #include <numeric>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include "kernels/kernel_set.h"
 #include "worker/edge/kv_budget.h"
 #include "worker/edge/machine.h"
 #include "worker/edge/thread_pool.h"
+#include "worker/edge/threads.h"
 #include "worker/edge/weight_memory.h"
 
 namespace conclave {
@@ -95,6 +102,38 @@ TEST(Machine, KnowsItself) {
   EXPECT_EQ(uuid.size(), 36u);
   EXPECT_EQ(uuid[14], '4');
   EXPECT_NE(uuid, NewUuid());
+  EXPECT_GT(HugePageMemory().Left(), 0u);
+  EXPECT_LE(HugePageMemory().Left(), std::uint64_t{1} << 50) << "it looks";
+}
+
+TEST(Machine, AControlGroupsLimitCounts) {
+  const std::string folder = testing::TempDir() + "group";
+  std::filesystem::create_directories(folder);
+  const auto write = [&folder](const char* name, const char* text) {
+    std::ofstream(folder + "/" + name) << text;
+  };
+  EXPECT_EQ(MemoryLeftInGroup(folder + "/none"), std::numeric_limits<std::uint64_t>::max());
+  write("memory.max", "max\n");
+  write("memory.current", "700\n");
+  write("memory.stat", "anon 400\ninactive_file 200\nactive_file 100\n");
+  EXPECT_EQ(MemoryLeftInGroup(folder), std::numeric_limits<std::uint64_t>::max());
+  write("memory.max", "1000\n");
+  EXPECT_EQ(MemoryLeftInGroup(folder), 600u);
+  write("memory.max", "300\n");
+  EXPECT_EQ(MemoryLeftInGroup(folder), 0u);
+}
+
+// By these names a wedged thread can be told from a busy one, and tests find whom to stop.
+TEST(Threads, HaveNamesAndThePackerGivesWay) {
+  std::thread([] {
+    NameThisThread("a-name-that-is-too-long");
+    std::string name;
+    std::getline(std::ifstream("/proc/thread-self/comm"), name);
+    EXPECT_EQ(name, "a-name-that-is-");
+    LowerThisThread();
+    EXPECT_EQ(getpriority(PRIO_PROCESS, 0), 19);
+  }).join();
+  EXPECT_LT(getpriority(PRIO_PROCESS, 0), 19) << "of that thread alone";
 }
 
 }  // namespace

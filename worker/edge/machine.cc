@@ -6,18 +6,47 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
+#include <limits>
 #include <random>
 
 #include "absl/strings/str_cat.h"
 
 namespace conclave {
+namespace {
+
+constexpr std::uint64_t kUnlimited = std::numeric_limits<std::uint64_t>::max();
+
+// The folder of this process's control group, version 2: "0::/PATH" says which.
+std::string OwnGroup() {
+  std::ifstream file("/proc/self/cgroup");
+  std::string line;
+  while (std::getline(file, line)) {
+    if (line.starts_with("0::")) return "/sys/fs/cgroup" + line.substr(3);
+  }
+  return "/sys/fs/cgroup";
+}
+
+}  // namespace
+
+std::uint64_t MemoryLeftInGroup(const std::string& folder) {
+  std::uint64_t most = 0, used = 0;
+  if (!(std::ifstream(folder + "/memory.max") >> most)) return kUnlimited;  // "max", or no group
+  if (!(std::ifstream(folder + "/memory.current") >> used)) return kUnlimited;
+  std::ifstream stat(folder + "/memory.stat");
+  std::string key;
+  for (std::uint64_t bytes = 0; stat >> key >> bytes;) {
+    // Pages of files are given up before anybody is killed.
+    if (key == "inactive_file" || key == "active_file") used -= std::min(used, bytes);
+  }
+  return most - std::min(most, used);
+}
 
 std::uint64_t AvailableMemoryBytes() {
   std::ifstream file("/proc/meminfo");
   std::string key, unit;
   std::uint64_t kilobytes = 0;
   while (file >> key >> kilobytes) {
-    if (key == "MemAvailable:") return kilobytes * 1024;
+    if (key == "MemAvailable:") return std::min(kilobytes * 1024, MemoryLeftInGroup(OwnGroup()));
     std::getline(file, unit);
   }
   return 0;

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "worker/edge/machine.h"
 
 namespace conclave {
 namespace {
@@ -34,6 +35,12 @@ absl::StatusOr<std::span<std::byte>> HugePageMemory::Take(std::size_t bytes) {
   if (tail > 0) munmap(data + length, tail);
   madvise(data, length, MADV_HUGEPAGE);  // advice: without it only speed is lost
   return std::span<std::byte>(data, bytes);
+}
+
+// Take promises without looking: this is where wanting too much is found out in time.
+std::uint64_t HugePageMemory::Left() const {
+  const std::uint64_t available = AvailableMemoryBytes();
+  return available > 0 ? available : Memory::Left();
 }
 
 void HugePageMemory::Give(std::span<std::byte> bytes) {

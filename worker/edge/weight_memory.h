@@ -15,6 +15,7 @@ class HugePageMemory final : public Memory {
 
   absl::StatusOr<std::span<std::byte>> Take(std::size_t bytes) override;
   void Give(std::span<std::byte> bytes) override;
+  std::uint64_t Left() const override;
 };
 
 }  // namespace conclave
