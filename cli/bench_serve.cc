@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/edge/clock.h"
 #include "base/status.h"
+#include "cli/ask.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
 #include "cli/generate_many.h"
@@ -33,6 +34,7 @@ struct BenchFlags {
   int prompt = 128;
   int generate = 64;
   std::uint64_t seed = 1;
+  Micros retry_for = kRetryForDefault;
 };
 
 void AddFlags(CLI::App& app, BenchFlags& flags) {
@@ -57,6 +59,7 @@ void AddFlags(CLI::App& app, BenchFlags& flags) {
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   app.add_option("--seed", flags.seed, "of prompts and times")->capture_default_str();
+  AddRetryFlag(app, flags.retry_for);
 }
 
 // What the clients saw. Thread-safe.
@@ -78,6 +81,10 @@ class Sightings {
     ++failed_;
     if (first_error_.empty()) first_error_ = why;
   }
+  void Cut(int times) {
+    std::lock_guard lock(mutex_);
+    cuts_ += times;
+  }
   void Late(double ms) {
     std::lock_guard lock(mutex_);
     late_ms_ = std::max(late_ms_, ms);
@@ -96,6 +103,7 @@ class Sightings {
          {{"p50", QuantileOf(gaps_ms_, 0.5)},
           {"p99", QuantileOf(gaps_ms_, 0.99)},
           {"max", max_gap_ms_}}},
+        {"resumed", cuts_},
         {"sent_late_ms_max", late_ms_}};
     if (!first_error_.empty()) object["first_error"] = first_error_;
     return object;
@@ -105,18 +113,20 @@ class Sightings {
  private:
   std::mutex mutex_;
   std::int64_t requests_ = 0, failed_ = 0, tokens_ = 0, prompt_tokens_ = 0;
+  std::int64_t cuts_ = 0;  // streams that broke and were taken up again
   std::vector<double> ttft_ms_, gaps_ms_;
   double max_gap_ms_ = 0, late_ms_ = 0;
   std::string first_error_;
 };
 
-void AskOnce(Client& client, const v1::GenerateRequest& request, Sightings& seen) {
+void AskOnce(Client& client, const v1::GenerateRequest& request, Micros retry_for,
+             Sightings& seen) {
   const Micros began = SteadyMicros();
   Micros last = 0;
   double ttft_ms = 0, max_gap_ms = 0;
   std::int64_t tokens = 0;
   std::vector<double> gaps;
-  const grpc::Status status = client.Generate(request, [&](const v1::GenerateResponse& part) {
+  const auto read = [&](const v1::GenerateResponse& part) {
     const int count = part.token_ids_size();
     if (count == 0) return;
     const Micros now = SteadyMicros();
@@ -130,8 +140,10 @@ void AskOnce(Client& client, const v1::GenerateRequest& request, Sightings& seen
     }
     last = now;
     tokens += count;
-  });
-  if (!status.ok()) return seen.Fail(ErrorLine(status));
+  };
+  const AskResult result = Ask(client, request, retry_for, read);
+  seen.Cut(result.cuts);
+  if (!result.status.ok()) return seen.Fail(ErrorLine(result.status));
   seen.Add(std::move(gaps), ttft_ms, max_gap_ms, tokens, request.token_ids().ids_size());
 }
 
@@ -173,7 +185,7 @@ void RunLoad(Client& client, const std::vector<LoadItem>& items, int threads, in
       } else if (items[i].at > 0) {
         seen.Late(static_cast<double>(-wait) / 1e3);
       }
-      AskOnce(client, request, seen);
+      AskOnce(client, request, flags.retry_for, seen);
     }
   };
   std::vector<std::thread> pool;

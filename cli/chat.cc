@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "cli/ask.h"
 #include "cli/chat_session.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
@@ -51,8 +52,8 @@ class Lines {
 
 class Chat {
  public:
-  Chat(Client& client, nlohmann::json options, const char* program)
-      : client_(client), session_(std::move(options)), program_(program) {}
+  Chat(Client& client, nlohmann::json options, Micros retry_for, const char* program)
+      : client_(client), session_(std::move(options)), retry_for_(retry_for), program_(program) {}
 
   int Run() {
     const bool terminal = isatty(STDIN_FILENO) == 1;
@@ -105,11 +106,12 @@ class Chat {
     grpc::Status status;
     {
       const OnInterrupt cancel([this] { client_.CancelRunning(); });
-      status = client_.Generate(*request, [&](const v1::GenerateResponse& part) {
+      const auto read = [&](const v1::GenerateResponse& part) {
         answer.Add(part);
         std::fwrite(part.text().data(), 1, part.text().size(), stdout);
         std::fflush(stdout);
-      });
+      };
+      status = conclave::Ask(client_, *request, retry_for_, read).status;
     }
     std::fputs("\n", stdout);
     std::fflush(stdout);
@@ -132,6 +134,7 @@ class Chat {
 
   Client& client_;
   ChatSession session_;
+  const Micros retry_for_;
   const char* program_;
   Lines lines_;
   v1::GenerateResponse last_;
@@ -147,6 +150,8 @@ int RunChat(int argc, const char* const* argv) {
   nlohmann::json options = nlohmann::json::object();
   AddTargetFlags(app, target_flags);
   AddSamplingFlags(app, options);
+  Micros retry_for = kRetryForDefault;
+  AddRetryFlag(app, retry_for);
   if (const auto code = ParseFlags(app, argc, argv)) return *code;
   WatchInterrupts();
   auto target = OpenTarget(target_flags);
@@ -158,7 +163,7 @@ int RunChat(int argc, const char* const* argv) {
     SayError(argv[0], "this model has no chat template: use `conclave generate`");
     return kExitFailed;
   }
-  return Chat(*target->client, std::move(options), argv[0]).Run();
+  return Chat(*target->client, std::move(options), retry_for, argv[0]).Run();
 }
 
 }  // namespace conclave

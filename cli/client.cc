@@ -61,6 +61,12 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& ta
   arguments.SetServiceConfigJSON(kClientServiceConfig);
   arguments.SetMaxReceiveMessageSize(-1);  // an answer with all routed experts is large
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  // A server that is started again is found soon, and one that hangs is noticed.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1'000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
   auto channel = grpc::CreateCustomChannel(target, ChannelCredentialsFor(), arguments);
   const auto deadline = std::chrono::system_clock::now() + std::chrono::microseconds(timeout);
   // The first refusal is the answer: a person waits.

@@ -2,7 +2,7 @@
 conclave_library(cli_request
   SOURCES
     bench_plan.cc chat_session.cc generate_output.cc generate_request.cc load.cc request_flags.cc
-    status_text.cc flight_text.cc
+    resuming_stream.cc status_text.cc flight_text.cc
   LINKS conclave_base conclave_protocol conclave_proto CLI11::CLI11 nlohmann_json::nlohmann_json
         absl::status absl::statusor absl::strings absl::str_format absl::time)
 # What talks to a cluster.
@@ -11,7 +11,7 @@ conclave_library(cli_client
   LINKS conclave_cli_request conclave_base_edge conclave_proto conclave_coordinator_edge)
 conclave_library(cli_commands
   SOURCES
-    bench_cluster.cc bench_engine.cc bench_exchange.cc bench_serve.cc chat.cc
+    ask.cc bench_cluster.cc bench_engine.cc bench_exchange.cc bench_serve.cc chat.cc
     cluster.cc drain.cc flight_recorder.cc generate.cc generate_many.cc lines.cc model.cc progress.cc
     rebalance.cc render.cc serve.cc serve_flags.cc status.cc target.cc tokenize.cc
   LINKS

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "cli/ask.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
 #include "cli/generate_many.h"
@@ -23,6 +24,7 @@ struct GenerateFlags {
   nlohmann::json request = nlohmann::json::object();
   std::string input;
   int concurrency = 16;
+  Micros retry_for = kRetryForDefault;
   bool json = false;
   bool stats = false;
 };
@@ -39,6 +41,7 @@ void AddFlags(CLI::App& app, GenerateFlags& flags) {
       ->check(CLI::Range(1, kConcurrencyMax))
       ->type_name("C")
       ->capture_default_str();
+  AddRetryFlag(app, flags.retry_for);
   app.add_flag("--json", flags.json, "print one JSON object, at the end");
   app.add_flag("--stats", flags.stats, "say on standard error how fast it was");
 }
@@ -46,12 +49,13 @@ void AddFlags(CLI::App& app, GenerateFlags& flags) {
 int GenerateOne(Client& client, const v1::GenerateRequest& request, const GenerateFlags& flags,
                 const char* program) {
   Answer answer;
-  const grpc::Status status = client.Generate(request, [&](const v1::GenerateResponse& part) {
+  const auto read = [&](const v1::GenerateResponse& part) {
     answer.Add(part);
     if (flags.json) return;
     std::fwrite(part.text().data(), 1, part.text().size(), stdout);
     std::fflush(stdout);
-  });
+  };
+  const grpc::Status status = Ask(client, request, flags.retry_for, read).status;
   if (flags.json) {
     std::cout << answer.Json(request.request_id(), status) << std::endl;
   } else if (answer.text().empty() && answer.tokens() > 0) {
@@ -100,8 +104,10 @@ int RunGenerate(int argc, const char* const* argv) {
   if (!target.ok()) return Fail(argv[0], target.status());
   const OnInterrupt cancel([&] { target->client->CancelRunning(); });
   if (!many) return GenerateOne(*target->client, request, flags, argv[0]);
-  return GenerateMany(*target->client, {.path = flags.input, .concurrency = flags.concurrency},
-                      argv[0]);
+  return GenerateMany(
+      *target->client,
+      {.path = flags.input, .concurrency = flags.concurrency, .retry_for = flags.retry_for},
+      argv[0]);
 }
 
 }  // namespace conclave

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "cli/ask.h"
 #include "cli/flags.h"
 #include "cli/generate_output.h"
 #include "cli/generate_request.h"
@@ -93,8 +94,8 @@ int GenerateMany(Client& client, const ManyAsk& ask, const char* program) {
     std::string id;
     if (request.ok()) {
       id = request->request_id();
-      status =
-          client.Generate(*request, [&](const v1::GenerateResponse& part) { answer.Add(part); });
+      const auto read = [&](const v1::GenerateResponse& part) { answer.Add(part); };
+      status = Ask(client, *request, ask.retry_for, read).status;
     } else {
       status = RefusalOf(request.status());
     }

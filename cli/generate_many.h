@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cli/client.h"
+#include "cli/resuming_stream.h"
 
 namespace conclave {
 
@@ -14,6 +15,7 @@ inline constexpr int kConcurrencyMax = 1024;
 struct ManyAsk {
   std::string path;  // "-": standard input
   int concurrency = 16;
+  Micros retry_for = kRetryForDefault;
 };
 
 // Prints one JSON object per line; a line that is no request gives an object with "error". The exit

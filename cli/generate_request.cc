@@ -180,6 +180,12 @@ const std::map<std::string_view, ReadFn>& Readers() {
          in.request.set_request_id(std::move(id));
          return absl::OkStatus();
        }},
+      {"resume_after",
+       [](Reading& in, const json& value) -> absl::Status {
+         ASSIGN_OR_RETURN(const std::int32_t tokens, Int(in.key, value));
+         in.request.set_resume_after(tokens);
+         return absl::OkStatus();
+       }},
       {"text", PROMPT(text, String)},
       {"prompt_ids", ReadPromptIds},
       {"chat", ReadChat},

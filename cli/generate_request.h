@@ -14,9 +14,9 @@ namespace conclave {
 using ReadFileFn = std::function<absl::StatusOr<std::string>(const std::string& path)>;
 
 // Keys: text | prompt_ids (array, "1,2,3" or "@FILE"), chat (true: text is what the user says; or
-// an array of messages), tools, enable_thinking, id, and the sampling, stop and output flags with
-// underscores. InvalidArgument starts with the key: "top_k: ...". Whether values make sense is for
-// the server to say.
+// an array of messages), tools, enable_thinking, id, resume_after, and the sampling, stop and
+// output flags with underscores. InvalidArgument starts with the key: "top_k: ...". Whether values
+// make sense is for the server to say.
 absl::StatusOr<v1::GenerateRequest> RequestFromJson(const nlohmann::json& object,
                                                     const ReadFileFn& read_file);
 absl::StatusOr<v1::GenerateRequest> RequestFromLine(const std::string& line,

@@ -93,6 +93,8 @@ void AddRequestFlags(CLI::App& app, json& object) {
   AddBool(app, object, "--routed-experts", "which experts every position was routed to");
   AddBool(app, object, "--keep-special-tokens", "leave special tokens in the text");
   Add<std::string>(app, object, "--id", "NAME", "the request's id");
+  Add<std::int64_t>(app, object, "--resume-after", "N",
+                    "with the --id of before: what comes after the first N tokens of the answer");
 }
 
 absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {

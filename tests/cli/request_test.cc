@@ -31,9 +31,10 @@ TEST(Request, TakesEveryKey) {
     "frequency_penalty": 2, "logit_bias": [[5, -1.5]], "seed": 18446744073709551615,
     "max_tokens": 7, "min_tokens": 2, "stop": ["x", "y"], "stop_ids": [4], "ignore_eos": true,
     "include_stop_string": true, "logprobs": 2, "prompt_logprobs": 0, "routed_experts": true,
-    "keep_special_tokens": true})");
+    "keep_special_tokens": true, "resume_after": 6})");
   ASSERT_TRUE(request.ok()) << request.status();
   EXPECT_EQ(request->request_id(), "a");
+  EXPECT_EQ(request->resume_after(), 6);
   EXPECT_EQ(request->text(), "hi");
   EXPECT_EQ(request->sampling().temperature(), 0.5);
   EXPECT_EQ(request->sampling().top_k(), 3);
