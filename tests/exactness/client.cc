@@ -2,19 +2,21 @@
 
 #include <chrono>
 #include <condition_variable>
-#include <functional>
 #include <mutex>
 #include <numeric>
 #include <thread>
 #include <utility>
 
+#include "base/edge/clock.h"
 #include "base/philox.h"
+#include "cli/resuming_stream.h"
 #include "grpcpp/grpcpp.h"
 
 namespace conclave {
 namespace {
 
 constexpr auto kLong = std::chrono::seconds(200);
+constexpr Micros kPatience = 100'000'000;
 
 template <typename Repeated>
 void Append(const Repeated& from, std::vector<TokenLogprob>& to) {
@@ -45,20 +47,27 @@ void Gather(const v1::GenerateResponse& response, Answer& answer, int& endings) 
 }
 
 Answer Ask(v1::InferenceService::Stub& client, const v1::GenerateRequest& request,
-           const std::function<void(int tokens)>& on_tokens) {
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kLong);
+           const OnTokens& on_tokens, Micros retry_for) {
   Answer answer;
+  ResumingStream stream(request, retry_for);
   int endings = 0;
-  const auto reader = client.Generate(&context, request);
-  v1::GenerateResponse response;
-  while (reader->Read(&response)) {
-    Gather(response, answer, endings);
-    on_tokens(response.token_ids_size());
+  for (;;) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kLong);
+    const auto reader = client.Generate(&context, stream.request());
+    v1::GenerateResponse response;
+    while (reader->Read(&response)) {
+      stream.Read(response);
+      Gather(response, answer, endings);
+      on_tokens(response.token_ids_size());
+    }
+    const auto wait = stream.Ended(reader->Finish(), SteadyMicros());
+    if (!wait.has_value()) break;
+    if (!answer.stream.ids.empty()) ++answer.cuts;
+    std::this_thread::sleep_for(std::chrono::microseconds(*wait));
   }
-  const grpc::Status status = reader->Finish();
-  if (!status.ok()) {
-    answer.stream.error = status.error_message() + " (not OK)";
+  if (!stream.status().ok()) {
+    answer.stream.error = stream.status().error_message() + " (not OK)";
   } else if (endings != 1) {
     answer.stream.error = std::to_string(endings) + " terminal messages";
   }
@@ -93,7 +102,13 @@ class Gate {
 }  // namespace
 
 Answer Ask(v1::InferenceService::Stub& client, const v1::GenerateRequest& request) {
-  return Ask(client, request, [](int) {});
+  return Ask(
+      client, request, [](int) {}, /*retry_for=*/0);
+}
+
+Answer AskPatiently(v1::InferenceService::Stub& client, const v1::GenerateRequest& request,
+                    const OnTokens& on_tokens) {
+  return Ask(client, request, on_tokens, kPatience);
 }
 
 std::vector<Answer> AskInTurn(v1::InferenceService::Stub& client,
@@ -118,8 +133,8 @@ std::vector<Answer> AskTogether(v1::InferenceService::Stub& client,
   for (const std::size_t request : order) {
     threads.emplace_back([&, request, tokens_before] {
       gate.Enter(tokens_before);
-      answers[request] =
-          Ask(client, requests[request], [&gate](int tokens) { gate.Count(tokens); });
+      answers[request] = Ask(
+          client, requests[request], [&gate](int tokens) { gate.Count(tokens); }, 0);
       gate.Leave();
     });
     // Often none: several arrive in one step.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -27,9 +28,15 @@ struct Stream {
 struct Answer {
   Stream stream;
   int cached_prompt_tokens = 0;
+  int cuts = 0;  // streams that broke in the middle
 };
 
 Answer Ask(v1::InferenceService::Stub& client, const v1::GenerateRequest& request);
+// Reads on where a stream breaks off; the request needs an id. `on_tokens` hears how many have
+// come.
+using OnTokens = std::function<void(int tokens)>;
+Answer AskPatiently(v1::InferenceService::Stub& client, const v1::GenerateRequest& request,
+                    const OnTokens& on_tokens);
 std::vector<Answer> AskInTurn(v1::InferenceService::Stub& client,
                               const std::vector<v1::GenerateRequest>& requests);
 
