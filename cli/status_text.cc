@@ -153,12 +153,15 @@ std::string StatusJson(const v1::GetClusterResponse& cluster) {
 }
 
 std::string StatusTable(const v1::GetClusterResponse& cluster) {
-  std::string text = absl::StrFormat(
-      "%s  %s, epoch %d (%s, %.1f ms, paused %.1f ms)  %d running, %d waiting, %d steps\n",
-      cluster.model().name(), cluster.ready() ? "ready" : "NOT READY", cluster.epoch(),
-      cluster.last_epoch_change().cause(), cluster.last_epoch_change().ms(),
-      cluster.last_epoch_change().pause_ms(), cluster.requests().running(),
-      cluster.requests().waiting(), cluster.steps());
+  const v1::EpochChange& last = cluster.last_epoch_change();
+  std::string text = absl::StrFormat("%s  %s, epoch %d", cluster.model().name(),
+                                     cluster.ready() ? "ready" : "NOT READY", cluster.epoch());
+  if (!last.cause().empty()) {
+    absl::StrAppendFormat(&text, " (%s, %.1f ms, paused %.1f ms)", last.cause(), last.ms(),
+                          last.pause_ms());
+  }
+  absl::StrAppendFormat(&text, "  %d running, %d waiting, %d steps\n", cluster.requests().running(),
+                        cluster.requests().waiting(), cluster.steps());
   if (!cluster.ready()) absl::StrAppend(&text, "  ", cluster.not_ready_because(), "\n");
   absl::StrAppendFormat(&text, "%4s  %-6s  %-8s  %7s  %12s  %13s  %8s  %-8s  %-8s  %s\n", "slot",
                         "role", "state", "experts", "expert rows", "kv blocks", "MiB", "kernels",

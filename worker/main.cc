@@ -1,5 +1,7 @@
 // conclave-worker: owns weights and K and V, runs the plans of its coordinator.
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -31,6 +33,7 @@ struct Settings {
   bool insecure = false;
   Micros drain = 30'000'000;
   std::string flight_directory;
+  std::optional<std::uint64_t> expert_memory;
 };
 
 void AddFlags(CLI::App& app, Settings& settings) {
@@ -46,6 +49,8 @@ void AddFlags(CLI::App& app, Settings& settings) {
       ->type_name("HOST:PORT");
   app.add_flag("--insecure", settings.insecure, "speak beyond loopback without TLS");
   AddDuration(app, "--drain", settings.drain, "at SIGTERM: how long to wait to be drained");
+  AddSize(app, "--expert-memory", settings.expert_memory,
+          "room for experts: it is never given more; default: no limit");
   AddComputeFlags(app, settings.compute);
   AddLogFlags(app, settings.log);
   AddFlightFlag(app, settings.flight_directory);
@@ -114,6 +119,7 @@ int main(int argc, char** argv) {
   if (!dump.ok()) return Fail(kName, dump.status());
   WatchInterrupts();
   WorkerOptions& options = settings.options;
+  options.expert_memory_bytes = settings.expert_memory.value_or(0);
   options.recorder = &recorder;
   options.log = MakeLog(settings.log);
   options.log(LogLevel::kInfo, absl::StrCat(kName, " ", BuildCommit(), ": ", EffectiveConfig(app)));
