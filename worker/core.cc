@@ -252,15 +252,15 @@ void WorkerCore::Impl::OnTold(const Commit& commit, WorkerOutbox& outbox) {
   outbox.push_back(TrimExperts{placement_, tables_->slot(tables_->self())});
 }
 
-// Not between Prepare and Commit: what is loaded then would be trimmed away at Commit.
+// After a Prepare without Commit: that epoch was given up, someone else in it is gone. Its experts
+// must not be on their way still, or two loads would be in each other's way.
 void WorkerCore::Impl::OnTold(const Load& load, WorkerOutbox& outbox) {
   if (load.epoch <= epoch()) return;
-  const bool between =
-      stage_ == Stage::kLoading || stage_ == Stage::kOpening || stage_ == Stage::kReady;
   aside_.Begin(load,
-               between ? absl::FailedPreconditionError(
-                             absl::StrCat("epoch ", epoch().value, " is not committed yet"))
-                       : absl::OkStatus(),
+               stage_ == Stage::kLoading
+                   ? absl::FailedPreconditionError(
+                         absl::StrCat("experts of epoch ", epoch().value, " are being loaded"))
+                   : absl::OkStatus(),
                outbox);
 }
 

@@ -18,7 +18,7 @@
 //   TOLD Prepare of that epoch      CloseExchange, ChangeOver   answered by ExchangeOpened, at once
 //   TOLD Prepare of another         CloseExchange, DropAside, LoadExperts ...
 //   TOLD a newer Load               DropAside, LoadAside
-// A Load between Prepare and Commit is answered with Loaded{ok = false}.
+// A Load while experts of a Prepare are being loaded is answered with Loaded{ok = false}.
 //
 // Ownership: the core owns sequences, KV cache and workspace, all reserved in the constructor from
 // WorkerConfig. Running a step allocates nothing once warm, except what the result itself carries.

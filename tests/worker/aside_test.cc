@@ -156,6 +156,17 @@ TEST_F(AsideTest, ANewerLoadReplacesAnOlderAndNotTheOtherWayRound) {
   EXPECT_TRUE(ConnectOn(cluster, 0, Epoch{9}).ok);
 }
 
+TEST_F(AsideTest, AnEpochThatWasPreparedAndGivenUpIsFollowedByTheNextLoad) {
+  TestCluster cluster = Cluster();
+  ASSERT_TRUE(LoadOn(cluster, 0).ok);
+  ASSERT_TRUE(ConnectOn(cluster, 0).ok);
+  ASSERT_TRUE(PrepareOn(cluster, 0).ok);
+  EXPECT_TRUE(LoadOn(cluster, 0, Epoch{8}).ok) << "the Commit never came";
+  EXPECT_TRUE(ConnectOn(cluster, 0, Epoch{8}).ok);
+  EXPECT_TRUE(PrepareOn(cluster, 0, Epoch{8}).ok);
+  EXPECT_EQ(cluster.change_overs(0), 2);
+}
+
 TEST_F(AsideTest, WhatCannotBeLoadedOrDoesNotFitIsSaid) {
   TestCluster cluster = Cluster();
   cluster.Deliver(0, Told{Load{kNext, Slot{0}, Placement(1, 2)}});
@@ -169,16 +180,6 @@ TEST_F(AsideTest, WhatCannotBeLoadedOrDoesNotFitIsSaid) {
   const Connected elsewhere = Only<Connected>(cluster, 0);
   EXPECT_FALSE(elsewhere.ok);
   EXPECT_THAT(elsewhere.error, HasSubstr("loaded for slot 0"));
-}
-
-TEST_F(AsideTest, NotBetweenPrepareAndCommit) {
-  TestCluster cluster = Cluster();
-  ASSERT_TRUE(PrepareOn(cluster, 0, Epoch{3}).ok);
-  const Loaded no = LoadOn(cluster, 0);
-  EXPECT_FALSE(no.ok);
-  EXPECT_THAT(no.error, HasSubstr("epoch 3 is not committed"));
-  cluster.Deliver(0, Told{Commit{Epoch{3}, StepId{1}}});
-  EXPECT_TRUE(LoadOn(cluster, 0, Epoch{8}).ok);
 }
 
 TEST_F(AsideTest, GoodbyeEndsIt) {
