@@ -30,6 +30,7 @@ class Aside {
   // an epoch that comes the old way ends what was made ready for any other.
   std::optional<EpochTables> Take(const Prepare& prepare, WorkerOutbox& outbox);
   void Drop(WorkerOutbox& outbox);
+  bool active() const { return stage_ != Stage::kNone; }
 
  private:
   enum class Stage : std::uint8_t { kNone, kLoading, kLoaded, kConnecting, kConnected };

@@ -249,6 +249,7 @@ void WorkerCore::Impl::OnTold(const Commit& commit, WorkerOutbox& outbox) {
   if (commit.epoch != epoch() || stage_ != Stage::kReady) return;
   next_step_ = commit.first_step;
   stage_ = Stage::kRunning;
+  if (aside_.active()) return;  // what the next epoch has loaded already must stay
   outbox.push_back(TrimExperts{placement_, tables_->slot(tables_->self())});
 }
 

@@ -14,7 +14,9 @@ using testing::HasSubstr;
 
 class AsideTest : public testing::Test {
  protected:
-  AsideTest() : checkpoint_(*OpenCheckpoint(RepositoryPath("tests/data/oracles/qwen3moe_mixed_tied_60e"))) {}
+  AsideTest()
+      : checkpoint_(*OpenCheckpoint(RepositoryPath("tests/data/oracles/qwen3moe_mixed_tied_60e"))) {
+  }
   static constexpr Epoch kNext{7};
 
   TestCluster Cluster() {
@@ -165,6 +167,30 @@ TEST_F(AsideTest, AnEpochThatWasPreparedAndGivenUpIsFollowedByTheNextLoad) {
   EXPECT_TRUE(ConnectOn(cluster, 0, Epoch{8}).ok);
   EXPECT_TRUE(PrepareOn(cluster, 0, Epoch{8}).ok);
   EXPECT_EQ(cluster.change_overs(0), 2);
+}
+
+// Should an epoch be committed after that all the same, what the next one has loaded stays.
+TEST_F(AsideTest, CommitTrimsNothingOfTheNextEpoch) {
+  TestCluster cluster = Cluster();
+  cluster.Deliver(1, Told{Prepare{Epoch{3}, Peers(), cluster.DefaultPlacement()}});
+  ASSERT_TRUE(Only<Ready>(cluster, 1).ok);
+  ASSERT_TRUE(LoadOn(cluster, 1).ok);  // everything
+  cluster.Deliver(1, Told{Commit{Epoch{3}, StepId{1}}});
+  EXPECT_TRUE(cluster.shard(1).Holds(0, 0));
+  EXPECT_TRUE(ConnectOn(cluster, 1).ok);
+}
+
+TEST_F(AsideTest, NotWhileExpertsOfAnotherEpochAreLoaded) {
+  TestCluster cluster = Cluster();
+  WorkerOutbox outbox;
+  cluster.core(0).Handle(Told{Prepare{Epoch{3}, Peers(), AllOnOne()}}, outbox);
+  outbox.clear();
+  cluster.core(0).Handle(Told{Load{kNext, Slot{0}, AllOnOne()}}, outbox);
+  ASSERT_EQ(outbox.size(), 1u);
+  const auto* tell = std::get_if<Tell>(&outbox[0]);
+  ASSERT_NE(tell, nullptr);
+  EXPECT_FALSE(std::get<Loaded>(tell->message).ok);
+  EXPECT_THAT(std::get<Loaded>(tell->message).error, HasSubstr("experts of epoch 3"));
 }
 
 TEST_F(AsideTest, WhatCannotBeLoadedOrDoesNotFitIsSaid) {

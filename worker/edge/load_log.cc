@@ -16,6 +16,7 @@ LoadProgressFn LoadLog::AsFunction() {
 }
 
 void LoadLog::Hear(std::uint64_t done, std::uint64_t total) {
+  if (done == done_) return;  // said before, or nothing was missing
   constexpr Micros kSayEvery = 2'000'000;
   const Micros now = SteadyMicros();
   if (done < done_) began_ = now;  // the next load
