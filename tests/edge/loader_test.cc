@@ -10,6 +10,7 @@
 #include <deque>
 #include <latch>
 #include <mutex>
+#include <thread>
 
 #include "exchange/backends.h"
 #include "kernels/kernel_set.h"
@@ -56,11 +57,20 @@ class Desk {
                              .progress = {},
                              .expert_memory_bytes = expert_memory})),
         loader_({.shard = *shard_,
-                 .new_backend = [&hub] { return hub.NewBackend(); },
+                 .new_backend =
+                     [this, &hub] {
+                       auto made = hub.NewBackend();
+                       newest_ = made.get();
+                       return made;
+                     },
                  .tell = [this](WorkerEvent event) { Hear(std::move(event)); },
                  .trial_limit = trial_limit}) {}
 
   Loader& loader() { return loader_; }
+  // Until the loader is inside the trial of the newest backend.
+  void AwaitTrial() const {
+    while (newest_.load()->Waiting().exchange == 0) std::this_thread::yield();
+  }
   Shard& shard() { return *shard_; }
   template <class Event>
   Event Next() {
@@ -95,6 +105,7 @@ class Desk {
   std::condition_variable wake_;
   std::deque<WorkerEvent> said_;
   std::unique_ptr<Shard> shard_;
+  std::atomic<ExchangeBackend*> newest_{nullptr};
   Loader loader_;
 };
 
@@ -180,6 +191,7 @@ TEST_F(LoaderTest, ATrialEndsAtOnceWhenItIsDroppedOrAborted) {
     const auto loaded = a.Next<LoadedAside>();
     EXPECT_EQ(loaded.epoch, epoch);
     a.loader().Do(ConnectAside{View(0, {loaded.address, peer->StandbyAddress().value()}, epoch)});
+    a.AwaitTrial();
   };
   begin(kNext);
   a.loader().Do(DropAside{});
