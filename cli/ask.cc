@@ -12,6 +12,8 @@
 namespace conclave {
 namespace {
 
+constexpr Micros kConnectLimit = 1'000'000;
+
 std::string NewId() {
   std::random_device dice;
   const auto roll = [&dice] { return std::uint64_t{dice()} << 32 | dice(); };
@@ -33,6 +35,7 @@ AskResult Ask(Client& client, v1::GenerateRequest request, Micros retry_for,
         });
     const std::optional<Micros> wait = stream.Ended(status, SteadyMicros());
     if (!wait.has_value() || WaitForInterrupt(*wait)) break;
+    client.AwaitConnection(kConnectLimit);
   }
   return {.status = stream.status(), .cuts = stream.cuts()};
 }

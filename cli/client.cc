@@ -22,7 +22,11 @@ absl::Status ToAbsl(const grpc::Status& status) {
 }  // namespace
 
 Client::Client(std::shared_ptr<grpc::Channel> channel)
-    : stub_(v1::InferenceService::NewStub(std::move(channel))) {}
+    : channel_(std::move(channel)), stub_(v1::InferenceService::NewStub(channel_)) {}
+
+void Client::AwaitConnection(Micros timeout) {
+  channel_->WaitForConnected(std::chrono::system_clock::now() + std::chrono::microseconds(timeout));
+}
 
 grpc::Status Client::Generate(const v1::GenerateRequest& request,
                               absl::FunctionRef<void(const v1::GenerateResponse&)> on_part) {

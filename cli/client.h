@@ -22,12 +22,16 @@ class Client {
   // Blocks until the stream has ended; `on_part` is called from this thread.
   grpc::Status Generate(const v1::GenerateRequest& request,
                         absl::FunctionRef<void(const v1::GenerateResponse&)> on_part);
+  // Until there is a connection, but no longer. Only a thread that waits makes one: a call that
+  // finds none fails at once.
+  void AwaitConnection(Micros timeout);
   // Every call that runs ends with CANCELLED.
   void CancelRunning();
   absl::StatusOr<v1::GetModelInfoResponse> ModelInfo();
 
  private:
-  std::unique_ptr<v1::InferenceService::Stub> stub_;
+  const std::shared_ptr<grpc::Channel> channel_;
+  const std::unique_ptr<v1::InferenceService::Stub> stub_;
   std::mutex mutex_;
   std::set<grpc::ClientContext*> running_;
 };

@@ -54,6 +54,7 @@ Answer Ask(v1::InferenceService::Stub& client, const v1::GenerateRequest& reques
   for (;;) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kLong);
+    context.set_wait_for_ready(stream.cuts() > 0);  // only who waits makes a connection
     const auto reader = client.Generate(&context, stream.request());
     v1::GenerateResponse response;
     while (reader->Read(&response)) {
