@@ -192,7 +192,6 @@ void WorkerCore::Impl::DropSteps() {
 void WorkerCore::Impl::OnTold(const Prepare& prepare, WorkerOutbox& outbox) {
   if (prepare.epoch <= epoch()) return;
   DropSteps();
-  outbox.push_back(CloseExchange{});
   epoch_.store(prepare.epoch.value, std::memory_order_relaxed);
   stage_ = Stage::kOut;
   placement_ = prepare.placement;
@@ -202,6 +201,7 @@ void WorkerCore::Impl::OnTold(const Prepare& prepare, WorkerOutbox& outbox) {
     outbox.push_back(ChangeOver{prepare.epoch});
     return;
   }
+  outbox.push_back(CloseExchange{});
   absl::StatusOr<EpochTables> tables = EpochTables::Make(
       {.prepare = prepare, .model = model_, .uuid = config_.uuid, .rows_max = config_.rows_max});
   if (!tables.ok()) return Refuse(tables.status(), outbox);

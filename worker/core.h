@@ -15,8 +15,8 @@
 //   LoadedAside      Tell{Loaded}
 //   TOLD Connect     ConnectAside{view}                         answered by ConnectedAside
 //   ConnectedAside   Tell{Connected}; DropAside if not all were heard
-//   TOLD Prepare of that epoch      CloseExchange, ChangeOver   answered by ExchangeOpened, at once
-//   TOLD Prepare of another         CloseExchange, DropAside, LoadExperts ...
+//   TOLD Prepare of that epoch      ChangeOver                  answered by ExchangeOpened, at once
+//   TOLD Prepare of another         DropAside, CloseExchange, LoadExperts ...
 //   TOLD a newer Load               DropAside, LoadAside
 // A Load while experts of a Prepare are being loaded is answered with Loaded{ok = false}.
 //
@@ -121,7 +121,8 @@ struct ConnectAside {  // opens that backend and swaps one empty frame with ever
                        // strand
   EpochView view;
 };
-struct ChangeOver {  // that backend is the running one from now on
+struct ChangeOver {  // that backend is the running one from now on; the other is closed when there is
+                     // time, off the strand
   Epoch epoch;
 };
 struct DropAside {};  // that backend is closed, the load in the background ends
