@@ -8,16 +8,19 @@
 
 namespace conclave::sim {
 
-Campaign::Campaign() : toy_(MakeToy()), oracle_(toy_) { SetComputeThreadFloatMode(); }
+Campaign::Campaign()
+    : toy_(MakeToy()), skewed_toy_(MakeToy(true)), oracle_(toy_), skewed_oracle_(skewed_toy_) {
+  SetComputeThreadFloatMode();
+}
 
 Report Campaign::RunSeed(std::uint64_t seed, const Scenario* scenario, Tamper* tamper,
                          TraceFn trace) {
   Dice dice(seed, 0);
-  const auto any =
-      static_cast<std::size_t>(dice.Between(0, static_cast<std::int64_t>(Scenarios().size()) - 1));
-  const SimOptions options = (scenario != nullptr ? *scenario : Scenarios()[any]).make(dice);
-  return World({.toy = toy_,
-                .oracle = oracle_,
+  // Rolled in any case: what a seed does in a scenario does not depend on who chose it.
+  const Scenario& any = AnyScenario(dice);
+  const SimOptions options = (scenario != nullptr ? *scenario : any).make(dice);
+  return World({.toy = options.skewed ? skewed_toy_ : toy_,
+                .oracle = options.skewed ? skewed_oracle_ : oracle_,
                 .options = options,
                 .seed = seed,
                 .tamper = tamper,

@@ -24,8 +24,8 @@ class Campaign {
                  TraceFn trace = {});
 
  private:
-  Toy toy_;
-  Oracle oracle_;
+  Toy toy_, skewed_toy_;
+  Oracle oracle_, skewed_oracle_;
 };
 
 // The command that runs one seed again.

@@ -1,10 +1,20 @@
 // What must be true of every run, whatever happens in it.
 //
-//   tokens      a stream is the oracle's, bit for bit, log-probabilities too; a cut one its
-//   beginning endings     every request ends once, with a reason that there was text        decodes
-//   its ids up to the stop digests     one plan per step, all over the cluster bounds      rows,
-//   plans under way and queues stay within what was configured health      without a fault nobody
-//   is dropped and no step breaks the rest    conservation and liveness: see World::CheckTheEnd
+//   tokens       a stream is the oracle's, bit for bit; a cut one its beginning. Over several
+//   streams
+//                of one request, too: no gap, no repeat
+//   logprobs     likewise, and routed experts
+//   text         is what the ids decode to, up to the stop
+//   endings      every request ends once, with a reason that there was
+//   unavailable  nobody is sent away while the cluster can serve, or before the time set
+//   prompt       who left or whose time is over is done with at once
+//   digests      one plan per step, all over the cluster
+//   bounds       rows, plans under way and queues stay within what was configured
+//   health       nobody is dropped, and no step breaks, without a reason
+// and of epochs: see epoch_checker.h; of the whole, see world_end.cc:
+//   conservation blocks, requests, owners of experts
+//   stuck        nobody waits while others go on
+//   liveness     after healing, all end and the cluster is ready
 #pragma once
 
 #include <cstddef>
@@ -15,6 +25,7 @@
 #include "coordinator/core.h"
 #include "protocol/plan.h"
 #include "sim/client.h"
+#include "sim/expected.h"
 #include "sim/options.h"
 #include "sim/oracle.h"
 #include "sim/toy.h"
@@ -41,6 +52,7 @@ class PlanChecker {
  public:
   PlanChecker(const SimOptions& options, Complaints& complaints)
       : options_(options), complaints_(complaints) {}
+  void CoordinatorBegins() { plans_.clear(); }  // steps are counted anew
   void Sent(const StepAsk& ask, const NodeShape& shape);
   void Answered(const StepResult& result);
 
@@ -72,10 +84,12 @@ class StreamChecker {
   void CheckReason(const Client& client);
   void CheckPromptness(const Client& client);
   void CheckTokens(const Client& client);
+  void CheckEnding(const Client& client, const Expected& expected);
+  void CheckText(const Client& client, const Expected& expected);
   void CheckDetails(const Client& client, const Oracle::Answer& answer);
   void CheckUsage(const Client& client);
   int LengthMax(const ClientAsk& ask) const;
-  void Complain(const Client& client, const std::string& what);
+  void Complain(const Client& client, const char* checker, const std::string& what);
 
   const Args args_;
 };

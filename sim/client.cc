@@ -36,8 +36,9 @@ class Planner {
       ClientPlan plan = !plans.empty() && dice_.Percent(5) ? plans.back() : One();
       plan.ask.id = absl::StrCat("r", i);
       plan.at = burst;
-      plan.twice = dice_.Percent(3);
-      plans.push_back(std::move(plan));
+      plan.twice = dice_.Percent(workload_.twice_percent);
+      plans.push_back(plan);
+      if (plan.refused_field.empty() && dice_.Percent(2)) plans.push_back(Imposter(plan));
     }
     std::ranges::stable_sort(plans, {}, &ClientPlan::at);
     return plans;
@@ -48,6 +49,16 @@ class Planner {
     std::vector<TokenId> tokens;
     for (int i = 0; i < count; ++i) tokens.push_back(dice_.Int(0, toy_.config.vocab - 1));
     return tokens;
+  }
+
+  ClientPlan Imposter(ClientPlan plan) {
+    TokenId& last = plan.ask.prompt.back();
+    last = (last + 1) % toy_.config.vocab;
+    plan.at += dice_.Between(1, 20'000);
+    plan.imposter = true;
+    plan.twice = false;
+    plan.aborts = false;
+    return plan;
   }
 
   ClientPlan One() {
@@ -139,6 +150,7 @@ class Planner {
     if (dice_.Percent(workload_.deadline_percent)) {
       plan.ask.deadline = dice_.Between(-100, workload_.arrivals_within * 2);
     }
+    if (dice_.Percent(workload_.resume_percent)) plan.loses_at_token = dice_.Int(1, 12);
     if (dice_.Percent(15)) plan.reads_every = dice_.Between(1'000, 40'000);
   }
 

@@ -22,19 +22,28 @@ struct ClientPlan {
   std::optional<int> leaves_at_token;  // when it has read so many
   bool aborts = false;                 // leaving: by a call of Abort, not by hanging up
   bool twice = false;                  // asks again under the same name while this one lives
+  bool imposter = false;               // has the name of another, and asks for something else
+  std::optional<int> loses_at_token;   // its stream is cut there; it asks for the rest
   Micros reads_every = 0;              // a part takes it so long
 };
 
 // Rising time.
 std::vector<ClientPlan> PlanClients(const SimOptions& options, const Toy& toy, Dice& dice);
 
-// A client as it goes.
+// A client as it goes: one request, over one stream or several.
 struct Client {
   const ClientPlan* plan = nullptr;
-  RequestId request;
-  Micros asked = 0;
-  bool name_taken = false;    // a live request had its name when it asked
-  std::size_t live_then = 0;  // requests that lived when it asked
+  RequestId request;          // as the coordinator knows its newest stream
+  bool connected = false;     // that stream is there
+  int streams = 0;            // so far
+  Micros asked = 0;           // first
+  Micros asked_last = 0;      // on the newest stream
+  Micros progress = 0;        // when it was last sent something
+  bool name_taken = false;    // a live request that asks for something else had its name then
+  bool rivalled = false;      // another has asked under its name: it may have been replaced
+  bool attached = false;      // it has taken a live request over, or was taken for one
+  bool aborted = false;       // someone has aborted its name
+  std::size_t live_then = 0;  // requests that lived when it asked last
   std::optional<Micros> left;
   Micros reads_until = 0;
 

@@ -7,25 +7,41 @@
 
 #include "base/ids.h"
 #include "sim/dice.h"
+#include "sim/node.h"
 #include "sim/options.h"
 
 namespace conclave::sim {
 
 enum class FaultKind : std::uint8_t {
-  kCrash,            // the process is gone, at once
-  kCrashInExchange,  // likewise, when it has begun its next exchange after that time
-  kCrashInPrepare,   // likewise, when it is told of the next epoch after that time
+  kCrash,               // the process is gone, at once
+  kCrashAt,             // likewise, at its next such moment
+  kHang,                // the process stands still, and goes on later: SIGSTOP
+  kWedge,               // its strand stands still, its heart goes on
+  kControlBreaks,       // its control stream ends; both sides live
+  kControlStalls,       // nothing passes on it, in some direction
+  kControlIsSlow,       // everything takes longer on it
+  kFramesStop,          // between it and a peer, in some direction
+  kFramesAreSlow,       // likewise
+  kLoadFails,           // its next load of experts finds no memory
+  kCoordinatorRestarts  // and knows nothing any more
 };
 
 struct Fault {
   FaultKind kind = FaultKind::kCrash;
   Micros at = 0;
   int node = 0;
+  int peer = 0;                         // of frames
+  Moment moment = Moment::kInExchange;  // of a crash
+  Micros lasts = 0;                     // hangs and what is like them; a process's time until it is
+                                        // started again
+  Micros extra = 0;                     // delay
+  bool outwards = true, inwards = true;  // as the node sees it
+  bool loses = false;                    // frames are lost, not held up
 };
 
 const char* NameOf(FaultKind kind);
 
-// Rising time. Whoever is struck, one worker that takes sequences is left.
+// Rising time. Unless crashed processes are started again, one worker that takes sequences is left.
 std::vector<Fault> PlanFaults(const SimOptions& options, Dice& dice);
 
 }  // namespace conclave::sim

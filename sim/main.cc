@@ -2,6 +2,8 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
+#include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +11,7 @@
 #include "CLI/Config.hpp"
 #include "CLI/Formatter.hpp"
 #include "absl/strings/str_cat.h"
+#include "base/edge/clock.h"
 #include "cli/flags.h"
 #include "sim/campaign.h"
 
@@ -27,13 +30,33 @@ void SayReplay(int) {
 struct Flags {
   std::uint64_t seeds = 1000;
   std::uint64_t first_seed = 1;
+  std::optional<double> seconds;
   std::string scenario = "any";
   bool trace = false;
 };
 
 struct Tally {
-  std::uint64_t steps = 0, faults = 0, failures = 0, tokens = 0, preemptions = 0, cached = 0;
+  std::uint64_t seeds = 0, steps = 0, faults = 0, epochs = 0, resumes = 0, failures = 0, tokens = 0,
+                preemptions = 0, cached = 0;
+
+  void Add(const Report& report) {
+    ++seeds;
+    steps += report.steps;
+    faults += report.faults;
+    epochs += report.epochs;
+    resumes += report.resumes;
+    tokens += report.tokens;
+    preemptions += report.preemptions;
+    cached += report.cached_tokens;
+    failures += report.failures.empty() ? 0 : 1;
+  }
 };
+
+// Wall time: only how many seeds are run depends on it.
+bool TimeIsUp(const Flags& flags, Micros began) {
+  return flags.seconds.has_value() &&
+         static_cast<double>(SteadyMicros() - began) >= *flags.seconds * 1e6;
+}
 
 int RunAll(const Flags& flags) {
   const Scenario* scenario = FindScenario(flags.scenario);
@@ -43,28 +66,25 @@ int RunAll(const Flags& flags) {
   if (flags.trace)
     trace = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
   std::signal(SIGABRT, SayReplay);
-  for (std::uint64_t i = 0; i < flags.seeds; ++i) {
+  const Micros began = SteadyMicros();
+  for (std::uint64_t i = 0; i < flags.seeds && !TimeIsUp(flags, began); ++i) {
     const std::uint64_t seed = flags.first_seed + i;
     const std::string replay = ReplayCommand(seed, scenario);
     std::snprintf(replay_line, sizeof replay_line, "FAILED: %s\n", replay.c_str());
     const Report report = campaign.RunSeed(seed, scenario, nullptr, trace);
-    tally.steps += report.steps;
-    tally.faults += report.faults;
-    tally.tokens += report.tokens;
-    tally.preemptions += report.preemptions;
-    tally.cached += report.cached_tokens;
-    if (report.failures.empty()) continue;
-    ++tally.failures;
+    tally.Add(report);
     for (const std::string& failure : report.failures) {
       std::fprintf(stderr, "seed %llu: %s\n", static_cast<unsigned long long>(seed),
                    failure.c_str());
     }
+    if (report.failures.empty()) continue;
     std::fputs(replay_line, stdout);
     std::fflush(stdout);
   }
-  std::puts(absl::StrCat(flags.seeds, " seeds, ", tally.steps, " steps, ", tally.tokens,
+  std::puts(absl::StrCat(tally.seeds, " seeds, ", tally.steps, " steps, ", tally.tokens,
                          " tokens, ", tally.cached, " cached, ", tally.preemptions,
-                         " preemptions, ", tally.faults, " faults, ", tally.failures, " failures")
+                         " preemptions, ", tally.epochs, " epochs, ", tally.resumes, " resumes, ",
+                         tally.faults, " faults, ", tally.failures, " failures")
                 .c_str());
   return tally.failures == 0 ? kExitDone : kExitFailed;
 }
@@ -81,9 +101,16 @@ int Main(int argc, const char* const* argv) {
   }
   app.add_option("--seeds", flags.seeds, "How many seeds")->capture_default_str();
   app.add_option("--first-seed", flags.first_seed, "The first of them")->capture_default_str();
+  app.add_option(
+         "--seconds", flags.seconds,
+         "Stop after so many seconds, however many seeds are left; alone: as many seeds as fit")
+      ->check(CLI::PositiveNumber);
   AddChoice(app, "--scenario", flags.scenario, names, kinds);
   app.add_flag("--trace", flags.trace, "Say on standard error what happens");
   if (const auto exit = ParseFlags(app, argc, argv)) return *exit;
+  if (flags.seconds.has_value() && app.count("--seeds") == 0) {
+    flags.seeds = std::numeric_limits<std::uint64_t>::max();
+  }
   return RunAll(flags);
 }
 

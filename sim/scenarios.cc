@@ -114,6 +114,7 @@ SimOptions Crash(Dice& dice) {
   }
   options.faults.crashes = dice.Int(1, static_cast<int>(options.nodes.size()) - 1);
   options.workload.output_max = 40;
+  options.workload.resume_percent = 10;
   return options;
 }
 
@@ -139,6 +140,159 @@ SimOptions Churn(Dice& dice) {
   return options;
 }
 
+// A second or three in which things go wrong, then all is made whole. Limits are short, so that
+// what they bring about shows.
+SimOptions Troubled(Dice& dice, int nodes_max) {
+  SimOptions options = Ordinary(dice, nodes_max);
+  if (options.nodes.size() == 1 && dice.Percent(80)) {
+    options.nodes.push_back(options.nodes.front());
+    options.coordinator.workers_wanted = 2;
+  }
+  if (dice.Percent(15)) {
+    options.nodes.push_back({.role = Role::kExpert, .kv_blocks = 0, .rows_max = 0});
+    ++options.coordinator.workers_wanted;
+  }
+  if (dice.Percent(15)) {
+    for (NodeShape& node : options.nodes) node.kv_blocks = node.role == Role::kWorker ? 5 : 0;
+  }
+  CoordinatorConfig& coordinator = options.coordinator;
+  coordinator.wedge_limit = 1'500'000;
+  coordinator.load_limit = 1'000'000;
+  coordinator.gather_limit = 1'000'000;
+  coordinator.move_limit = dice.Percent(50) ? 2'000'000 : 20'000;
+  coordinator.prepare_timeout = 2'000'000;
+  coordinator.hello_limit = 1'500'000;
+  coordinator.unavailable_limit = dice.Percent(20) ? 700'000 : 10'000'000;
+  options.faults.restart = true;
+  options.faults.heals_at = dice.Between(100'000, 2'000'000);
+  options.faults.within = options.faults.heals_at;
+  options.workload.arrivals_within = options.faults.heals_at;
+  options.workload.output_max = 40;
+  options.workload.resume_percent = 5;
+  return options;
+}
+
+// Each stands still for a while: some are given up, and come back.
+SimOptions Hang(Dice& dice) {
+  SimOptions options = Troubled(dice, 4);
+  options.faults.hangs = dice.Int(1, 3);
+  return options;
+}
+
+SimOptions Wedge(Dice& dice) {
+  SimOptions options = Troubled(dice, 4);
+  options.faults.wedges = dice.Int(1, 2);
+  return options;
+}
+
+SimOptions Restart(Dice& dice) {
+  SimOptions options = Troubled(dice, 5);
+  options.faults.crashes = dice.Int(1, 5);
+  return options;
+}
+
+SimOptions Control(Dice& dice) {
+  SimOptions options = Troubled(dice, 4);
+  options.faults.control_breaks = dice.Int(0, 2);
+  options.faults.control_stalls = dice.Int(0, 2);
+  options.faults.control_delays = dice.Int(0, 2);
+  return options;
+}
+
+SimOptions Partition(Dice& dice) {
+  SimOptions options = Troubled(dice, 4);
+  options.faults.data_partitions = dice.Int(1, 2);
+  options.faults.data_delays = dice.Int(0, 2);
+  return options;
+}
+
+// The coordinator goes, clients and workers come back to the next one.
+SimOptions Coordinator(Dice& dice) {
+  SimOptions options = Troubled(dice, 4);
+  options.faults.coordinator_restarts = dice.Int(1, 3);
+  if (dice.Percent(30)) options.faults.crashes = 1;
+  options.workload.resume_percent = 30;
+  return options;
+}
+
+// Clients whose streams are cut ask for the rest; others ask twice.
+SimOptions Resume(Dice& dice) {
+  SimOptions options = Ordinary(dice, 3);
+  options.workload.resume_percent = 60;
+  options.workload.twice_percent = 25;
+  options.workload.leave_percent = 15;
+  options.workload.output_max = 40;
+  return options;
+}
+
+// Newcomers that must not serve, beside one that may.
+SimOptions BadJoin(Dice& dice) {
+  SimOptions options = Troubled(dice, 3);
+  const int more = dice.Int(1, 2);
+  for (int i = 0; i < more; ++i) {
+    NodeShape shape = options.nodes.front();
+    shape.joins_at = dice.Between(30'000, options.faults.heals_at);
+    constexpr Flaw kFlaws[] = {Flaw::kOtherModel, Flaw::kOtherNumerics, Flaw::kDiesLoading,
+                               Flaw::kNoMemory, Flaw::kDeaf};
+    shape.flaw = kFlaws[dice.Int(0, 4)];
+    options.nodes.push_back(shape);
+  }
+  if (dice.Percent(50)) {
+    NodeShape shape = options.nodes.front();
+    shape.joins_at = dice.Between(30'000, options.faults.heals_at);
+    options.nodes.push_back(shape);
+  }
+  return options;
+}
+
+// Workers come and leave, several at once, down to one and up to eight.
+SimOptions Elastic(Dice& dice) {
+  SimOptions options = Troubled(dice, 3);
+  const int more = dice.Int(0, 8 - static_cast<int>(options.nodes.size()));
+  for (int i = 0; i < more; ++i) {
+    NodeShape shape = options.nodes.front();
+    if (dice.Percent(20)) shape = {.role = Role::kExpert, .kv_blocks = 0, .rows_max = 0};
+    shape.joins_at = dice.Between(5'000, options.faults.heals_at);
+    options.nodes.push_back(shape);
+  }
+  // The first one stays, whoever goes.
+  for (std::size_t i = 1; i < options.nodes.size(); ++i) {
+    NodeShape& shape = options.nodes[i];
+    if (dice.Percent(50)) shape.leaves_at = dice.Between(shape.joins_at, options.faults.heals_at);
+  }
+  return options;
+}
+
+// Experts fit into few memories only, and loads fail.
+SimOptions Memory(Dice& dice) {
+  SimOptions options = Troubled(dice, 4);
+  options.faults.failed_loads = dice.Int(0, 2);
+  options.faults.crashes = dice.Int(0, 2);
+  if (options.nodes.size() > 1 && dice.Percent(50)) options.nodes.back().expert_memory_bytes = 1;
+  return options;
+}
+
+// A bit of everything at once.
+SimOptions Storm(Dice& dice) {
+  SimOptions options = Elastic(dice);
+  FaultOptions& faults = options.faults;
+  for (int* count : {&faults.crashes, &faults.hangs, &faults.wedges, &faults.control_breaks,
+                     &faults.control_stalls, &faults.control_delays, &faults.data_partitions,
+                     &faults.data_delays, &faults.failed_loads, &faults.coordinator_restarts}) {
+    *count = dice.Percent(35) ? dice.Int(1, 2) : 0;
+  }
+  options.workload.resume_percent = 10;
+  options.workload.twice_percent = 10;
+  return options;
+}
+
+// Every token goes to the same experts.
+SimOptions Skewed(Dice& dice) {
+  SimOptions options = dice.Percent(50) ? Ordinary(dice, 5) : Crash(dice);
+  options.skewed = true;
+  return options;
+}
+
 constexpr Scenario kScenarios[] = {
     {"calm", "one worker, clients with patience", Calm},
     {"mixed", "up to four workers, a little of everything", Mixed},
@@ -148,14 +302,37 @@ constexpr Scenario kScenarios[] = {
     {"prefix", "long prompts that begin alike", Prefix},
     {"burst", "more requests at once than the queue takes", Burst},
     {"leave", "clients that hang up, abort, or have a deadline", Leave},
+    {"resume", "clients whose streams are cut, who ask for the rest", Resume},
+    {"skewed", "every token goes to the same experts", Skewed},
     {"join", "workers that come while others serve", Join},
     {"churn", "workers that come and vanish", Churn},
     {"crash", "workers that vanish at any moment", Crash},
+    {"restart", "workers that vanish and come back with empty memory", Restart},
+    {"hang", "workers that stand still, and go on as zombies", Hang},
+    {"wedge", "workers that stand still while their hearts go on", Wedge},
+    {"control", "control streams that break, stall or are slow", Control},
+    {"partition", "frames that stop or are slow between two workers", Partition},
+    {"coordinator", "the coordinator begins anew", Coordinator, 0},
+    {"memory", "experts that find no memory", Memory},
+    {"badjoin", "newcomers that must be refused", BadJoin, 0},
+    {"elastic", "workers that join and drain, several at once", Elastic},
+    {"storm", "a bit of everything at once", Storm, 0},
 };
 
 }  // namespace
 
 std::span<const Scenario> Scenarios() { return kScenarios; }
+
+const Scenario& AnyScenario(Dice& dice) {
+  int shares = 0;
+  for (const Scenario& scenario : kScenarios) shares += scenario.share;
+  int left = dice.Int(0, shares - 1);
+  for (const Scenario& scenario : kScenarios) {
+    if (left < scenario.share) return scenario;
+    left -= scenario.share;
+  }
+  return kScenarios[0];
+}
 
 const Scenario* FindScenario(absl::string_view name) {
   const auto found = std::ranges::find(kScenarios, name, &Scenario::name);

@@ -13,9 +13,11 @@ struct Scenario {
   absl::string_view name;
   absl::string_view what;
   SimOptions (*make)(Dice& dice);
+  int share = 1;  // of the seeds that choose for themselves
 };
 
 std::span<const Scenario> Scenarios();
+const Scenario& AnyScenario(Dice& dice);
 const Scenario* FindScenario(absl::string_view name);  // null: no such one
 
 }  // namespace conclave::sim

@@ -17,7 +17,8 @@ namespace conclave::sim {
 namespace {
 
 constexpr int kVocab = 64;
-constexpr int kLetters = 12;  // the first id that is a letter
+constexpr int kSkewedExperts = 3;  // as many as a token goes to
+constexpr int kLetters = 12;       // the first id that is a letter
 
 // The toy text's id of each of ours.
 std::vector<TokenId> Words() {
@@ -143,12 +144,42 @@ float Element(const TensorSpec& spec, std::int64_t row, std::int64_t col) {
   return 0;
 }
 
+// One number of every hidden state is the same large one, and the router looks at little else.
+float SkewedElement(const TensorSpec& spec, std::int64_t row, std::int64_t col) {
+  const float usual = Element(spec, row, col);
+  switch (spec.role) {
+    case TensorRole::kEmbedding:
+      return col == 0 ? 4.0F : usual;
+    case TensorRole::kO:
+    case TensorRole::kDown:
+    case TensorRole::kExpertDown:
+      return row == 0 ? 0.0F : usual;
+    case TensorRole::kRouter:
+      return col == 0 ? (row < kSkewedExperts ? 4.0F : -4.0F) : usual / 8;
+    case TensorRole::kAttentionNorm:
+    case TensorRole::kFfnNorm:
+    case TensorRole::kFinalNorm:
+    case TensorRole::kQNorm:
+    case TensorRole::kKNorm:
+    case TensorRole::kQ:
+    case TensorRole::kK:
+    case TensorRole::kV:
+    case TensorRole::kGate:
+    case TensorRole::kUp:
+    case TensorRole::kExpertGate:
+    case TensorRole::kExpertUp:
+    case TensorRole::kHead:
+      break;
+  }
+  return usual;
+}
+
 }  // namespace
 
-Toy MakeToy() {
+Toy MakeToy(bool skewed) {
   static_assert(kLetters == 2 + 10);
   Toy toy{.config = Config(), .tensors = nullptr, .text = std::make_unique<MappedText>()};
-  toy.tensors = MakeTensors(toy.config, Element);
+  toy.tensors = MakeTensors(toy.config, skewed ? SkewedElement : Element);
   class Clock final : public Trace {
     std::uint64_t NowMicros() override { return 0; }
   } clock;

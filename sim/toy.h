@@ -22,6 +22,7 @@ struct Toy {
   // A real worker's Hello, of whom its fingerprint of the kernels is dear. It knows the model too.
   Hello hello;
 };
-Toy MakeToy();
+// `skewed`: the router sends every token to the same experts.
+Toy MakeToy(bool skewed = false);
 
 }  // namespace conclave::sim

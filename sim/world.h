@@ -1,10 +1,16 @@
 // One simulated cluster: the coordinator's core, the workers' cores, the clients, and everything
 // between them, in one thread of virtual time. A seed and options decide all that happens.
+//
+// Two phases: until `faults.heals_at` things go wrong; then everything is made whole again, and
+// within `faults.bound` every request has ended and the cluster is ready.
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -12,6 +18,7 @@
 #include "sim/checkers.h"
 #include "sim/client.h"
 #include "sim/dice.h"
+#include "sim/epoch_checker.h"
 #include "sim/faults.h"
 #include "sim/history.h"
 #include "sim/node.h"
@@ -30,7 +37,9 @@ struct Report {
   std::uint64_t steps = 0;
   std::uint64_t events = 0;
   std::uint64_t faults = 0;
+  std::uint64_t epochs = 0;  // committed
   std::uint64_t tokens = 0;
+  std::uint64_t resumes = 0;  // streams that began again where another was cut
   std::uint64_t preemptions = 0;
   std::uint64_t cached_tokens = 0;
   std::vector<std::uint64_t> endings;  // by End
@@ -55,44 +64,91 @@ class World {
   Report Run();
 
  private:
-  // A control stream. Each direction keeps its order.
+  // A control stream: its two ends, each of which may be gone. Each direction keeps its order.
   struct Link {
     LinkId id;
-    std::unique_ptr<Node> node;
-    Micros to_worker = 0, to_coordinator = 0;  // the last arrivals
-    bool lost = false;                         // what is on its way at a crash is lost
-    std::optional<Micros> died;
-    bool strike_in_exchange = false, strike_in_prepare = false;
+    int seat = 0;
+    Node* node = nullptr;
+    bool worker_end = true, coordinator_end = true;
+    Micros to_worker = 0, to_coordinator = 0;             // the last arrivals
+    std::deque<std::function<void()>> held_in, held_out;  // as the worker sees it
+    bool lost = false;  // what was on its way to the coordinator at a crash is lost
+    EpochChecker::Listener listener;
+  };
+  // A machine: one process after another.
+  struct Seat {
+    std::vector<std::unique_ptr<Node>> processes;
+    Node* node = nullptr;      // the last of them; null before the first
+    Link* link = nullptr;      // as that process has it
+    bool over = false;         // no process will run here again
+    bool leaving = false;      // it was asked to drain
+    Micros trouble_until = 0;  // until then the others may have reason to give it up
+    int stalled_in = 0, stalled_out = 0;
+    Micros extra_delay = 0;
+    std::set<Moment> strikes;  // it dies at the next of these
+    Micros restarts_after = 0;
+  };
+  // What the coordinator knows as one request.
+  struct Stream {
+    Client* client = nullptr;
+    bool over = false;  // nobody reads it any more, or it has ended
   };
 
+  // Nodes and their control streams.
   void StartNodes();
-  void StartClients();
-  void StartFaults();
-  void Tick();
-  void Beat(int node);
-  Node::Args NodeArgs(int number);
-
-  // Between coordinator and workers.
-  void FromNode(int number, FromWorker message, Micros computing);
+  void StartProcess(int seat);
+  Node::Args NodeArgs(int seat);
+  void Dial(int seat, const Node* node);
+  void FromNode(int seat, const Node* node, const FromWorker& message);
+  void Arrive(Link& link, const std::string& bytes);
   void ToNode(LinkId link, const ToWorker& message);
+  void Up(Link& link, std::function<void()> deed);
+  void Down(Link& link, std::function<void()> deed);
+  void CloseAtWorker(Link& link, bool says_so);
+  void CloseAtCoordinator(Link& link, bool says_so);
   void DropNode(LinkId link, const std::string& reason);
+  void Exited(int seat, bool failed, const std::string& reason);
   Link* Find(LinkId id);
+  Seat& SeatOf(int number) { return seats_[static_cast<std::size_t>(number)]; }
 
-  // Between coordinator and clients.
+  // Clients.
+  void StartClients();
   void Ask(const ClientPlan& plan);
+  void OpenStream(Client& client);
+  void LoseStream(Client& client, bool told);
   void Leave(Client& client);
   void ToClient(RequestId request, StreamPart part);
-  void Read(Client& client, const StreamPart& part);
+  void Read(Client& client, RequestId request, const StreamPart& part);
+  void EndOf(Client& client, const Ending& ending);
 
+  // The coordinator.
+  void StartCoordinator();
+  void StopCoordinator(Micros down);
   void Tell(CoordinatorEvent event);
   void Carry(const CoordinatorEffect& effect);
-  void Arm(const Fault& fault);
-  void Crash(int number);
-  void Unhealthy(const std::string& what);
+  void Tick();
 
+  // Faults.
+  void Arm(const Fault& fault);
+  void Strike(const Fault& fault);
+  void StrikeProcess(const Fault& fault);
+  void StrikeLink(const Fault& fault);
+  void StrikeFrames(const Fault& fault);
+  void Crash(int seat);
+  void Drain(int seat);
+  void Heal();
+  void Trouble(int seat, Micros until);
+  void Unhealthy(const std::string& what);
+  Micros EndOf(const Fault& fault) const;
+
+  // The whole.
   void CheckNow();
+  void CheckStuck();
   void CheckTheEnd();
+  void CheckReadiness(const Ending& ending, const Client& client);
+  bool Over() const;
   bool Settled() const;
+  std::size_t Alive() const;
   Report Conclude();
   Micros Delay(Micros most) { return dice_.Between(1, most); }
 
@@ -103,19 +159,31 @@ class World {
   Complaints complaints_;
   PlanChecker plans_;
   StreamChecker streams_;
+  EpochChecker epochs_;
   Wires wires_;
-  std::unique_ptr<CoordinatorCore> core_;
-  std::vector<std::unique_ptr<Link>> links_;  // by node
+  std::unique_ptr<CoordinatorCore> core_;  // null while it is down
+  std::vector<Seat> seats_;
+  std::vector<std::unique_ptr<Link>> links_;  // by id - 1
   std::vector<ClientPlan> client_plans_;
-  std::map<RequestId, Client> clients_;
-  std::map<RequestId, std::string> live_;  // requests that the coordinator has not ended
+  std::deque<Client> clients_;
+  std::map<RequestId, Stream> requests_;
+  std::map<RequestId, std::string> live_;  // requests that this coordinator has not ended
+  std::uint64_t endings_ = 0;              // that this coordinator has said
   std::vector<Fault> fault_plans_;
-  std::uint64_t faults_ = 0;
-  std::uint64_t ticks_ = 0;
-  std::size_t asks_left_ = 0;
-  Micros last_join_ = 0;
-  std::size_t streams_open_ = 0;
+  Report report_;
+  std::set<std::uint64_t> drains_;  // tickets without an answer
+  std::uint64_t next_ticket_ = 1;
   std::uint64_t next_request_ = 1;
+  std::uint64_t ticks_ = 0;
+  int processes_ = 0;
+  std::size_t asks_left_ = 0;
+  std::size_t streams_open_ = 0;
+  Micros last_event_ = 0;  // of joins, drains, and healing
+  Micros ready_last_ = 0;  // when the cluster could serve, last
+  Micros token_last_ = 0;  // when anybody got one, last
+  Micros rest_until_ = 0;
+  bool healed_ = false;
+  bool done_ = false;
 };
 
 }  // namespace conclave::sim

@@ -20,5 +20,6 @@ struct PlantedBug {
 std::vector<PlantedBug> StreamBugs();  // between coordinator and clients
 std::vector<PlantedBug> WorkerBugs();  // between coordinator and workers
 std::vector<PlantedBug> FrameBugs();   // between workers
+std::vector<PlantedBug> EpochBugs();   // about epochs, restarts and faults
 
 }  // namespace conclave::sim

@@ -21,6 +21,8 @@ TEST(Campaign, SeedsOfEveryScenarioAreWell) {
     }
     all.steps += report.steps;
     all.faults += report.faults;
+    all.epochs += report.epochs;
+    all.resumes += report.resumes;
     all.preemptions += report.preemptions;
     all.cached_tokens += report.cached_tokens;
     all.endings.resize(report.endings.size());
@@ -30,11 +32,13 @@ TEST(Campaign, SeedsOfEveryScenarioAreWell) {
   }
   // Otherwise nothing was tested.
   EXPECT_GT(all.steps, 5'000u);
-  EXPECT_GT(all.faults, 50u);
+  EXPECT_GT(all.faults, 500u);
+  EXPECT_GT(all.epochs, 1'500u);
+  EXPECT_GT(all.resumes, 100u);
   EXPECT_GT(all.preemptions, 20u);
   EXPECT_GT(all.cached_tokens, 1'000u);
   for (const End end : {End::kStop, End::kLength, End::kCancelled, End::kDeadline, End::kRefused,
-                        End::kOverloaded}) {
+                        End::kOverloaded, End::kReplaced}) {
     EXPECT_GT(all.endings[static_cast<std::size_t>(end)], 20u) << static_cast<int>(end);
   }
 }

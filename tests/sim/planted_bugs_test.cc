@@ -12,7 +12,7 @@ namespace {
 
 std::vector<PlantedBug> AllBugs() {
   std::vector<PlantedBug> all = StreamBugs();
-  for (std::vector<PlantedBug> bugs : {WorkerBugs(), FrameBugs()}) {
+  for (std::vector<PlantedBug> bugs : {WorkerBugs(), FrameBugs(), EpochBugs()}) {
     all.insert(all.end(), bugs.begin(), bugs.end());
   }
   return all;

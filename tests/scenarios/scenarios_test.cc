@@ -1,0 +1,47 @@
+// Worlds in which something was wrong once. Each says what it was; the seeds that showed it, and
+// those around them, stay well.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "sim/campaign.h"
+
+namespace conclave::sim {
+namespace {
+
+struct Known {
+  std::string name;
+  std::string scenario;
+  std::uint64_t first_seed = 1;
+  int seeds = 1;
+};
+
+class Scenarios : public testing::TestWithParam<Known> {};
+
+TEST_P(Scenarios, AreWell) {
+  static Campaign campaign;  // the oracle remembers
+  const Known& known = GetParam();
+  const Scenario* scenario = FindScenario(known.scenario);
+  ASSERT_NE(scenario, nullptr) << known.scenario;
+  for (int i = 0; i < known.seeds; ++i) {
+    const std::uint64_t seed = known.first_seed + static_cast<std::uint64_t>(i);
+    const Report report = campaign.RunSeed(seed, scenario);
+    for (const std::string& failure : report.failures) {
+      ADD_FAILURE() << failure << "\n" << ReplayCommand(seed, scenario);
+    }
+  }
+}
+
+const Known kKnown[] = {
+    // A step that broke made everybody's address of the next epoch used up; the next Prepare named
+    // it again, for ever.
+    {"AFailedEpochUsesAnAddressUp", "crash", 1, 40},
+    // Whoever lived was dropped for another's death, when a second one died while an epoch formed.
+    {"NobodyIsDroppedForAnothersDeath", "churn", 1, 40},
+};
+
+INSTANTIATE_TEST_SUITE_P(Known, Scenarios, testing::ValuesIn(kKnown),
+                         [](const auto& known) { return known.param.name; });
+
+}  // namespace
+}  // namespace conclave::sim
