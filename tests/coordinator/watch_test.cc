@@ -1,0 +1,106 @@
+#include "coordinator/watch.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "world.h"
+
+namespace conclave {
+namespace {
+
+class WatchTest : public testing::Test {
+ protected:
+  WatchTest()
+      : world_([] {
+          CoordinatorConfig config;
+          config.workers_wanted = 3;
+          return config;
+        }()) {
+    for (int i = 0; i < 3; ++i) world_.Join({});
+    world_.Settle();
+    world_.Ask(AskOf("r", PromptOf(20), 50));
+  }
+  // Heartbeats come for so long, always the same.
+  void Beat(const std::vector<Heartbeat>& hearts, Micros micros) {
+    for (Micros passed = 0; passed < micros; passed += 100'000) {
+      for (std::size_t i = 0; i < hearts.size(); ++i) {
+        if (world_.WorkerAt(LinkId{i + 1}) != nullptr) world_.Say(LinkId{i + 1}, hearts[i]);
+      }
+      world_.PassFor({}, 100'000);
+    }
+  }
+  std::string StateOf(std::size_t slot) {
+    return world_.core().Status(world_.now()).workers[slot].state;
+  }
+  static Heartbeat In(std::uint64_t exchange, std::vector<int> waits_for) {
+    Heartbeat heart{.epoch = Epoch{1}, .progress = 5, .busy = true, .exchange = exchange};
+    for (const int slot : waits_for) heart.waits_for.Add(Slot{slot});
+    return heart;
+  }
+  World world_;
+};
+
+TEST_F(WatchTest, AWedgedWorkerIsSuspectedThenGoes) {
+  const std::vector<Heartbeat> hearts = {In(0, {}), In(4, {0}), In(4, {0})};
+  Beat(hearts, 2'400'000);
+  EXPECT_EQ(StateOf(0), "active");
+  Beat(hearts, 1'000'000);
+  EXPECT_EQ(StateOf(0), "suspect");
+  EXPECT_NE(world_.core().Status(world_.now()).workers[0].why.find("no progress"),
+            std::string::npos);
+  EXPECT_EQ(StateOf(1), "active");
+  Beat(hearts, 2'000'000);
+  ASSERT_EQ(world_.dropped().size(), 1u);
+  EXPECT_TRUE(world_.dropped().contains(LinkId{1}));
+  world_.Settle();
+  world_.ExpectExact();
+}
+
+TEST_F(WatchTest, ABrokenLinkCostsOneWorker) {
+  Beat({In(4, {2}), In(4, {}), In(4, {})}, 700'000);
+  EXPECT_EQ(StateOf(2), "suspect");
+  EXPECT_TRUE(world_.dropped().empty());
+  Beat({In(4, {2}), In(4, {}), In(4, {})}, 600'000);
+  ASSERT_EQ(world_.dropped().size(), 1u);
+  EXPECT_NE(world_.dropped().at(LinkId{3}).find("2 to 0"), std::string::npos);
+  world_.Settle();
+  world_.ExpectExact();
+}
+
+TEST_F(WatchTest, ProgressClearsEveryone) {
+  for (std::uint64_t i = 1; i < 20; ++i) Beat({In(i, {2}), In(i, {0}), In(i, {})}, 900'000);
+  EXPECT_TRUE(world_.dropped().empty());
+  world_.Settle();
+  world_.ExpectExact();
+}
+
+TEST_F(WatchTest, APauseOfTheCoordinatorIsNobodysFault) {
+  const std::vector<Heartbeat> hearts = {In(0, {}), In(4, {0}), In(4, {0})};
+  Beat(hearts, 100'000);
+  world_.PassFor({}, 60'000'000);
+  Beat(hearts, 600'000);
+  EXPECT_TRUE(world_.dropped().empty());
+}
+
+TEST_F(WatchTest, ABrokenStepWaitsForTheNewsOfWhoIsGone) {
+  world_.WorkerAt(LinkId{1})->BreakStep();
+  world_.Deliver(LinkId{1});
+  EXPECT_EQ(world_.core().Status(0).change.stage, "");
+  world_.Kill(LinkId{2});
+  EXPECT_EQ(world_.core().Status(0).change.stage, "preparing");
+  EXPECT_EQ(world_.core().Status(0).change.kind, ChangeKind::kLoss);
+  world_.Settle();
+  EXPECT_EQ(world_.core().Status(0).epoch, Epoch{2}) << "one change, not two";
+  world_.ExpectExact();
+}
+
+TEST_F(WatchTest, WhenAllSayThatItBrokeThereIsNoNewsToWaitFor) {
+  const StepBroken broken{.epoch = Epoch{1}, .step = StepId{1}, .error = "no"};
+  for (const LinkId link : world_.Links()) world_.Say(link, broken);
+  EXPECT_EQ(world_.core().Status(0).change.stage, "preparing");
+  EXPECT_EQ(world_.core().Status(0).change.kind, ChangeKind::kBrokenStep);
+}
+
+}  // namespace
+}  // namespace conclave
