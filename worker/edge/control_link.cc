@@ -177,10 +177,11 @@ void ControlLink::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-bool ControlLink::Send(const FromWorker& message) {
+bool ControlLink::Send(std::uint64_t link, const FromWorker& message) {
   std::shared_ptr<Call> call;
   {
     std::lock_guard lock(mutex_);
+    if (link != link_) return false;
     call = call_;
   }
   return call != nullptr && call->Send(Encode(message));
@@ -190,15 +191,17 @@ bool ControlLink::Send(const FromWorker& message) {
 std::string ControlLink::Attend() {
   auto call = std::make_shared<Call>(*channel_, listener_);
   bool stopping = false;
+  std::uint64_t link = 0;
   {
     std::lock_guard lock(mutex_);
     call_ = call;
+    link = ++link_;
     stopping = stopping_;
   }
   if (stopping) {
     call->Cancel();
   } else {
-    listener_.OnLinking();
+    listener_.OnLinking(link);
   }
   std::string why = call->Await(kAnswerLimit);
   std::lock_guard lock(mutex_);

@@ -19,7 +19,8 @@ namespace conclave {
 class LinkListener {
  public:
   virtual ~LinkListener() = default;
-  virtual void OnLinking() = 0;  // a new stream: say Hello
+  // A new stream, the `link`th: say Hello. What follows until OnLost is of this one.
+  virtual void OnLinking(std::uint64_t link) = 0;
   virtual void OnMessage(ToWorker message) = 0;
   virtual void OnLost(const std::string& why) = 0;  // everything unsent is gone
 };
@@ -37,8 +38,10 @@ class ControlLink {
   ~ControlLink();
   void Start();
 
-  // Any thread. False when there is no stream, or it is so slow that this would exceed a bound.
-  bool Send(const FromWorker& message);
+  // Any thread. What was meant for one stream is never said on another: who was away for a while
+  // may not know yet that his is gone. False when the `link`th is, or it is so slow that this would
+  // exceed a bound.
+  bool Send(std::uint64_t link, const FromWorker& message);
   void Stop();  // no callback afterwards
 
  private:
@@ -56,6 +59,7 @@ class ControlLink {
   std::condition_variable wake_;
   bool stopping_ = false;
   std::shared_ptr<Call> call_;  // the stream, while there is one
+  std::uint64_t link_ = 0;      // its number, from 1
   std::thread thread_;
 };
 

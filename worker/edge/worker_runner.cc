@@ -34,7 +34,9 @@ namespace {
 
 constexpr Epoch kEveryEpoch{std::numeric_limits<std::uint64_t>::max() - 1};
 
-struct LinkUp {};
+struct LinkUp {
+  std::uint64_t link;
+};
 struct LinkLost {};
 struct Stop {};
 using RunnerEvent = std::variant<WorkerEvent, LinkUp, LinkLost, Stop>;
@@ -65,7 +67,10 @@ class WorkerRunner::Impl final : public LinkListener {
   std::optional<WorkerExit> WaitForExit(Micros timeout);
   WorkerReport Report() const;
 
-  void OnLinking() override { Post(LinkUp{}); }
+  void OnLinking(std::uint64_t link) override {
+    linking_ = link;
+    Post(LinkUp{link});
+  }
   void OnMessage(ToWorker message) override;
   void OnLost(const std::string& why) override;
 
@@ -119,7 +124,9 @@ class WorkerRunner::Impl final : public LinkListener {
   // The pointers; what they point to is the strand's, but for what any thread may call.
   mutable std::mutex incarnation_mutex_;
   std::unique_ptr<Incarnation> incarnation_;
-  std::atomic<bool> welcomed_{false}, ready_{false};
+  std::atomic<std::uint64_t> linking_{0};   // the newest link's number
+  std::atomic<std::uint64_t> welcomed_{0};  // the link that was answered; 0: none
+  std::atomic<bool> ready_{false};
   std::atomic<bool> heard_{false};  // the incarnation has been told something
   std::atomic<bool> ended_{false};  // the exit is known; nothing more is handled
 
@@ -133,6 +140,7 @@ class WorkerRunner::Impl final : public LinkListener {
   bool stopping_ = false;  // ends the heart
 
   // The strand's.
+  std::uint64_t link_now_ = 0;     // whose Hello was said, or dropped with it
   Epoch last_epoch_;               // the highest ever heard of
   std::int32_t last_slot_ = -1;    // of this process, whatever the incarnation
   WorkerOutbox outbox_, effects_;  // kept for their memory
@@ -259,11 +267,11 @@ std::optional<WorkerExit> WorkerRunner::Impl::WaitForExit(Micros timeout) {
 
 void WorkerRunner::Impl::OnMessage(ToWorker message) {
   if (const auto* asked = std::get_if<RecorderAsked>(&message)) {  // also of a wedged strand
-    link_->Send(RecorderTold{asked->ticket, recorder_.Text(kRecorderBytesMax)});
+    link_->Send(linking_, RecorderTold{asked->ticket, recorder_.Text(kRecorderBytesMax)});
     return;
   }
   heard_ = true;
-  if (std::holds_alternative<Welcome>(message)) welcomed_ = true;
+  if (std::holds_alternative<Welcome>(message)) welcomed_ = linking_.load();
   if (const auto* prepare = std::get_if<Prepare>(&message)) {
     ready_ = false;
     // The strand may be inside an exchange of an older epoch that will never finish, the loader
@@ -278,7 +286,7 @@ void WorkerRunner::Impl::OnMessage(ToWorker message) {
 }
 
 void WorkerRunner::Impl::OnLost(const std::string& why) {
-  welcomed_ = false;
+  welcomed_ = 0;
   ready_ = false;
   if (heard_) AbortExchange(kEveryEpoch);
   loader_->AbortAside(std::nullopt);
@@ -301,10 +309,12 @@ void WorkerRunner::Impl::Beat() {
   constexpr auto kPeriod = std::chrono::milliseconds(100);
   std::unique_lock lock(exit_mutex_);
   while (!exit_wake_.wait_for(lock, kPeriod, [this] { return stopping_; })) {
-    if (!welcomed_) continue;
+    const std::uint64_t link = welcomed_;
+    if (link == 0) continue;
     lock.unlock();
-    if (const std::optional<Heartbeat> beat = HeartbeatNow()) link_->Send(*beat);
-    if (const std::optional<LoadProgress> progress = loader_->Progress()) link_->Send(*progress);
+    if (const std::optional<Heartbeat> beat = HeartbeatNow()) link_->Send(link, *beat);
+    if (const std::optional<LoadProgress> progress = loader_->Progress())
+      link_->Send(link, *progress);
     lock.lock();
   }
 }
@@ -343,7 +353,8 @@ void WorkerRunner::Impl::Run() {
 
 void WorkerRunner::Impl::Handle(RunnerEvent& event) {
   if (incarnation_ == nullptr || ended_) return;
-  if (std::holds_alternative<LinkUp>(event)) {
+  if (const auto* up = std::get_if<LinkUp>(&event)) {
+    link_now_ = up->link;
     const absl::StatusOr<std::string> standby = incarnation_->backend->StandbyAddress();
     if (!standby.ok()) {
       return EndWith({true, absl::StrCat("exchange: ", std::string(standby.status().message()))});
@@ -351,7 +362,7 @@ void WorkerRunner::Impl::Handle(RunnerEvent& event) {
     Hello hello = incarnation_->core->SayHello(*standby);
     hello.last_epoch = last_epoch_;
     hello.last_slot = last_slot_;
-    link_->Send(hello);
+    link_->Send(link_now_, hello);
   } else if (std::holds_alternative<LinkLost>(event)) {
     if (!heard_.exchange(false)) return;  // still as good as new
     incarnation_->backend->Close();
@@ -403,7 +414,7 @@ WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(Tell& effect) {
     options_.log(LogLevel::kWarning,
                  absl::StrCat("step ", broken->step.value, " broke: ", broken->error));
   }
-  link_->Send(effect.message);
+  link_->Send(link_now_, effect.message);
   return std::nullopt;
 }
 
@@ -444,7 +455,7 @@ WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(Exit& effect) {
 WorkerReport WorkerRunner::Impl::Report() const {
   WorkerReport report = totals_.Get();
   report.ready = ready_;
-  report.linked = welcomed_;
+  report.linked = welcomed_ != 0;
   {
     std::lock_guard lock(incarnation_mutex_);
     if (incarnation_ != nullptr) {
