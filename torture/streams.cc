@@ -126,11 +126,7 @@ void StreamLoad::StartCall(int stream) {
   v1::GenerateRequest request = asks_[static_cast<std::size_t>(entry.course.ask)];
   request.set_request_id(entry.course.id);
   if (entry.course.retries > 0) {
-    const auto* field = request.GetDescriptor()->FindFieldByName("resume_after");
-    if (field != nullptr) {
-      request.GetReflection()->SetInt32(&request, field,
-                                        static_cast<int>(entry.course.answer.ids.size()));
-    }
+    request.set_resume_after(static_cast<int>(entry.course.answer.ids.size()));
   }
   const Micros left = entry.course.began + options_.limit - SteadyMicros();
   entry.call = new Call(*this, stream, std::move(request), left);
