@@ -110,6 +110,41 @@ TEST(Epochs, WithNobodyLeftRequestsWaitForTheWholeClusterThenGiveUp) {
   EXPECT_EQ(world.At(late).ending->end, End::kUnavailable);
 }
 
+TEST(Epochs, FewerThanWantedWillDoWhenNobodyComesForLong) {
+  World world(ConfigOf(3));
+  world.Join({});
+  Wait(world, 20'000'000);
+  world.Join({});
+  Wait(world, 29'900'000);
+  world.Settle();
+  EXPECT_FALSE(world.core().ready());
+  EXPECT_EQ(world.core().Status(0).not_ready_because, "2 of 3 workers are there");
+  Wait(world, 200'000);
+  world.Settle();
+  EXPECT_TRUE(world.core().ready());
+  EXPECT_EQ(world.core().Status(0).workers.size(), 2u);
+}
+
+TEST(Epochs, WithReplicasALossLeavesNoExpertWithoutOwner) {
+  CoordinatorConfig config = ConfigOf(3);
+  config.expert_replicas = 2;
+  World world(config);
+  const LinkId first = world.Join({});
+  world.Join({});
+  world.Join({});
+  world.Settle();
+  AskSome(world, 6);
+  RunSteps(world, 5);
+  world.Kill(first);
+  EXPECT_TRUE(world.core().ready()) << "every expert has an owner";
+  world.Settle();
+  const ClusterStatus status = world.core().Status(world.now());
+  EXPECT_EQ(status.recent.back().kind, ChangeKind::kRebalance) << "copies are made again";
+  EXPECT_EQ(status.recent.back().cause, "experts are spread again after a loss");
+  for (const WorkerStatus& worker : status.workers) EXPECT_EQ(worker.experts, 16);
+  world.ExpectExact();
+}
+
 TEST(Epochs, ANewcomerJoinsAtAStepBoundary) {
   World world(ConfigOf(1));
   world.Join({});

@@ -109,6 +109,74 @@ TEST(PlacementPolicy, OnlyWhatMustMoveMoves) {
   EXPECT_GE(TotalOf(more, Slot{9}), 6 * 25);
 }
 
+TEST(PlacementPolicy, ReplicasHaveDifferentOwnersAndAreBalanced) {
+  for (const int replicas : {2, 3, 4}) {
+    for (const int workers : {2, 3, 4, 5, 7}) {
+      std::vector<int> slots;
+      for (int i = 0; i < workers; ++i) slots.push_back(i);
+      const auto about = SlotsOf(slots);
+      PlacementAsk ask{.moe_layers = 3, .experts = 60, .expert_bytes = 10, .slots = about};
+      const Placement single = MustPlace(ask);
+      ask.before = &single;  // copies are added to what is there
+      ask.replicas = replicas;
+      const Placement placement = MustPlace(ask);
+      const auto owners = static_cast<std::size_t>(std::min(replicas, workers));
+      for (int layer = 0; layer < 3; ++layer) {
+        for (int expert = 0; expert < 60; ++expert) {
+          const auto of_expert = placement.Owners(layer, expert);
+          ASSERT_EQ(of_expert.size(), owners) << replicas << " on " << workers;
+          EXPECT_TRUE(std::ranges::adjacent_find(of_expert) == of_expert.end());
+        }
+        for (const int slot : slots) {
+          const auto owned = static_cast<int>(placement.OwnedBy(layer, Slot{slot}).size());
+          EXPECT_NEAR(owned, 60.0 * static_cast<double>(owners) / workers, 1);
+        }
+      }
+      ask.before = &placement;
+      EXPECT_EQ(MustPlace(ask), placement) << "nothing moves without need";
+    }
+  }
+}
+
+TEST(PlacementPolicy, ReplicasOnlyAsFarAsMemoryGoes) {
+  PlacementAsk ask{.moe_layers = 2, .experts = 8, .expert_bytes = 10};
+  const auto two_and_a_bit = SlotsOf({0, 1, 2}, 110);  // 11 pairs each, of 16
+  ask.slots = two_and_a_bit;
+  ask.replicas = 3;
+  const Placement placement = MustPlace(ask);
+  for (int expert = 0; expert < 8; ++expert) EXPECT_EQ(placement.Owners(0, expert).size(), 2u);
+  const auto one = SlotsOf({0, 1, 2}, 60);
+  ask.slots = one;
+  EXPECT_EQ(MustPlace(ask).Owners(1, 7).size(), 1u);
+}
+
+TEST(PlacementPolicy, WithAReplicaLeftALossNeedsNoLoad) {
+  const auto three = SlotsOf({0, 1, 2});
+  PlacementAsk ask{
+      .moe_layers = 2, .experts = 12, .expert_bytes = 10, .slots = three, .replicas = 2};
+  const Placement before = MustPlace(ask);
+  const auto two = SlotsOf({0, 2});
+  ask.slots = two;
+  ask.before = &before;
+  ask.repair = true;
+  const Placement after = MustPlace(ask);
+  for (int layer = 0; layer < 2; ++layer) {
+    for (const int slot : {0, 2}) {
+      EXPECT_EQ(after.OwnedBy(layer, Slot{slot}), before.OwnedBy(layer, Slot{slot}));
+    }
+  }
+  // Nor does anyone drop anything; what has no owner at all is spread.
+  const auto last = SlotsOf({2, 5});
+  ask.slots = last;
+  const Placement spread = MustPlace(ask);
+  for (int layer = 0; layer < 2; ++layer) {
+    const auto kept = before.OwnedBy(layer, Slot{2});
+    const auto now = spread.OwnedBy(layer, Slot{2});
+    EXPECT_TRUE(std::ranges::includes(now, kept));
+    EXPECT_EQ(now.size() + spread.OwnedBy(layer, Slot{5}).size(), 12u);
+  }
+}
+
 TEST(PlacementPolicy, ADenseModelHasNothingToPlace) {
   const auto slots = SlotsOf({0, 1});
   EXPECT_TRUE(MustPlace({.moe_layers = 0, .experts = 0, .slots = slots}).Complete());
