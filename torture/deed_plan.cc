@@ -89,9 +89,11 @@ class Planner {
     return Do(kind);
   }
 
-  // As many short ones, which a member survives, as long ones, which make it a newcomer.
-  Micros DrawStandstill() {
-    return rng_.Below(2) == 0 ? Between(200 * kMs, 600 * kMs) : Between(600 * kMs, 3000 * kMs);
+  // As many short ones, which a member survives, as long ones, which make it a newcomer: what
+  // computes for long may only be slow, so a wedge is given more time.
+  Micros DrawStandstill(DeedKind kind) {
+    if (rng_.Below(2) == 0) return Between(200 * kMs, 600 * kMs);
+    return Between(600 * kMs, kind == DeedKind::kWedge ? 8000 * kMs : 3000 * kMs);
   }
 
   std::size_t DrawPlace(bool running) {
@@ -126,7 +128,7 @@ class Planner {
       place.running = !Wanted(DeedKind::kJoin);
       if (place.running) deed.length = Between(50 * kMs, 2000 * kMs);
     } else {
-      deed.length = DrawStandstill();
+      deed.length = DrawStandstill(kind);
       if (kind == DeedKind::kPartition)
         deed.variant = static_cast<int>(rng_.Below(kPartitionVariants));
     }

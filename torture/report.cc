@@ -38,6 +38,7 @@ std::string ReportJson(const Report& report) {
       {"bad_joins", Done(report, DeedKind::kBadJoin)},
       {"restarts", report.restarts},
       {"skipped", report.skipped},
+      {"refusals", report.refusals},
       {"retries", report.retries},
       {"stall_ms",
        {{"p50", report.stall_p50_ms}, {"p99", report.stall_p99_ms}, {"max", report.stalls.max_ms}}},

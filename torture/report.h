@@ -20,6 +20,7 @@ struct Report {
   // The deeds.
   std::vector<int> done;  // [DeedKind]
   int restarts = 0, skipped = 0;
+  int refusals = 0;  // workers sent away while packets vanished, and started again
   Stalls stalls;
   double stall_p50_ms = 0, stall_p99_ms = 0;  // over deeds: the longest gap charged to each
   // Where and how.

@@ -277,6 +277,7 @@ Report Run::Conclude() {
   for (const DeedKind kind : kDeedKinds) report.done.push_back(tormentor_->Count(kind));
   report.restarts = tormentor_->restarts();
   report.skipped = tormentor_->skipped();
+  report.refusals = tormentor_->refusals();
   std::vector<std::size_t> index;
   const std::vector<Window> windows = tormentor_->Windows(index);
   report.stalls = Measure(disturbed_, windows);

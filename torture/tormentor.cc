@@ -15,6 +15,8 @@ constexpr Micros kPatience = 10'000'000;      // a deed that cannot be done for 
 constexpr Micros kRetriesAfter = 10'000'000;  // clients may find out late that it is back
 constexpr Micros kAfterEnd = 1'000'000;       // a deed can be felt
 constexpr Micros kAfterKill = 2'000'000;
+constexpr Micros kLinksHeal = 10'000'000;  // TCP's pauses after loss included
+constexpr std::string_view kRefusedForLinks = "its links to other workers carry nothing";
 
 }  // namespace
 
@@ -113,10 +115,7 @@ void Tormentor::LookAtPlace(int place, Micros now) {
   if (!process->Alive()) {
     entry.wedge.reset();
     if (entry.state == State::kLeaving) return EndDrain(place, now);
-    Fail(
-        absl::StrCat("worker ", place, " ", parts_.fleet.Bury(place), ", though nobody killed it"));
-    entry.state = State::kEmpty;
-    return RestartLater(place, now);
+    return TakeUnexpectedEnd(place, now);
   }
   if (entry.state == State::kJoining) {
     const Sighting seen = parts_.watch.Now();
@@ -133,6 +132,28 @@ void Tormentor::LookAtPlace(int place, Micros now) {
     process->AskToEnd();  // a second time means: at once
     entry.since = now;
   }
+}
+
+// A newcomer whose peers cannot be reached is refused with code 1: that is the promise, as long as
+// packets vanish or have just begun to flow again. Whoever runs the workers starts it again.
+bool Tormentor::MayBeRefused(std::string_view how, Micros now) const {
+  return how.find(kRefusedForLinks) != how.npos &&
+         std::ranges::any_of(records_, [&](const DeedRecord& record) {
+           const bool open = record.ended == 0 || now - record.ended < kLinksHeal;
+           return record.deed.kind == DeedKind::kPartition && record.began > 0 && open;
+         });
+}
+
+void Tormentor::TakeUnexpectedEnd(int place, Micros now) {
+  const std::string how = absl::StrCat("worker ", place, " ", parts_.fleet.Bury(place));
+  if (MayBeRefused(how, now)) {
+    ++refusals_;
+    parts_.book.Say("torture", how);
+  } else {
+    Fail(absl::StrCat(how, ", though nobody killed it"));
+  }
+  if (At(place).state == State::kTroubled) End(At(place).record, now, "ended");
+  RestartLater(place, now);
 }
 
 void Tormentor::EndDrain(int place, Micros now) {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
@@ -66,6 +67,7 @@ class Tormentor {
   int Count(DeedKind kind) const;  // done, planned ones
   int restarts() const;
   int skipped() const;
+  int refusals() const { return refusals_; }  // of workers whose links were cut
   // When each deed that was done could be felt, and its index into records().
   std::vector<Window> Windows(std::vector<std::size_t>& index) const;
 
@@ -104,6 +106,8 @@ class Tormentor {
   void LookAtPlace(int place, Micros now);
   void LookAtCoordinator(Micros now);
   void LookAtStrangers(Micros now);
+  bool MayBeRefused(std::string_view how, Micros now) const;
+  void TakeUnexpectedEnd(int place, Micros now);
   void EndDrain(int place, Micros now);
   void End(std::size_t record, Micros now, const std::string& how);
   void Skip(std::size_t record, const std::string& why);
@@ -120,6 +124,7 @@ class Tormentor {
   std::vector<Stranger> strangers_;
   std::optional<std::size_t> coordinator_record_;  // its death is not overcome
   Micros retries_until_ = 0;
+  int refusals_ = 0;
   std::vector<std::string> failures_, notes_;
 };
 

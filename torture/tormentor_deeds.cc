@@ -73,8 +73,10 @@ void Tormentor::ComeBackLater(std::size_t index, Micros at, std::function<void()
   const auto act = [this, index, place, undo = std::move(undo)](Micros now) {
     parts_.book.Say("torture", absl::StrCat(records_[index].what, ": over"));
     undo();
-    At(place).state = State::kJoining;
-    At(place).since = now + kComingBack;
+    Place& entry = At(place);
+    if (entry.record != index || parts_.fleet.At(place) == nullptr) return;  // another is there now
+    entry.state = State::kJoining;
+    entry.since = now + kComingBack;
   };
   later_.emplace(at, Later{act, /*undoes=*/true});
 }
