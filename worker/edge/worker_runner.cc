@@ -63,7 +63,10 @@ class WorkerRunner::Impl final : public LinkListener {
   ~Impl() override { StopAll(); }
 
   absl::Status Open();
-  void Leave() { Post(WorkerEvent(LeaveWanted{})); }
+  void Leave() {
+    leaving_ = true;
+    Post(WorkerEvent(LeaveWanted{}));
+  }
   std::optional<WorkerExit> WaitForExit(Micros timeout);
   WorkerReport Report() const;
 
@@ -128,6 +131,8 @@ class WorkerRunner::Impl final : public LinkListener {
   std::atomic<std::uint64_t> welcomed_{0};  // the link that was answered; 0: none
   std::atomic<bool> ready_{false};
   std::atomic<bool> heard_{false};  // the incarnation has been told something
+  std::atomic<bool> leaving_{
+      false};  // said again on every new link: a coordinator may have forgotten
   std::atomic<bool> ended_{false};  // the exit is known; nothing more is handled
 
   std::mutex mutex_;
@@ -282,7 +287,9 @@ void WorkerRunner::Impl::OnMessage(ToWorker message) {
     AbortExchange(kEveryEpoch);
     loader_->AbortAside(std::nullopt);
   }
+  const bool say_again = leaving_ && std::holds_alternative<Welcome>(message);
   Post(WorkerEvent(Told{std::move(message)}));
+  if (say_again) Post(WorkerEvent(LeaveWanted{}));
 }
 
 void WorkerRunner::Impl::OnLost(const std::string& why) {
