@@ -173,6 +173,8 @@ class CoordinatorCore::Impl {
     const Reception reception = ReceiveResult(state_, link, now, result, outbox);
     switch (reception.trust) {
       case Trust::kApplied:
+        // News that the next heartbeat would bring: until then the old ones accuse nobody.
+        link.changed = now;
         return;
       case Trust::kIgnored:
         Log(outbox, LogLine::Level::kWarning,

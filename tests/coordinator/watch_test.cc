@@ -75,6 +75,17 @@ TEST_F(WatchTest, ProgressClearsEveryone) {
   world_.ExpectExact();
 }
 
+// One that stood still goes on and answers: the others' heartbeats still say that they wait for it.
+TEST_F(WatchTest, AnAnswerIsProgressBeforeAnyHeartbeatSaysSo) {
+  Beat({In(0, {}), In(4, {0}), In(4, {0})}, 1'200'000);
+  EXPECT_TRUE(world_.dropped().empty());
+  world_.Deliver(LinkId{1});
+  world_.PassFor({}, 50'000);
+  EXPECT_TRUE(world_.dropped().empty());
+  world_.Settle();
+  world_.ExpectExact();
+}
+
 TEST_F(WatchTest, APauseOfTheCoordinatorIsNobodysFault) {
   const std::vector<Heartbeat> hearts = {In(0, {}), In(4, {0}), In(4, {0})};
   Beat(hearts, 100'000);
