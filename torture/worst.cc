@@ -23,9 +23,10 @@ Micros StallLimit(DeedKind kind) {
     case DeedKind::kBadJoin:
       return 1'000'000;
     case DeedKind::kHang:
-    case DeedKind::kWedge:
     case DeedKind::kPartition:
       return 1'500'000;
+    case DeedKind::kWedge:  // --wedge-limit of the coordinator, and then as after a hang
+      return 6'500'000;
     case DeedKind::kCoordinator:
       return 3'000'000;
   }
