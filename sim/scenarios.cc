@@ -312,11 +312,11 @@ constexpr Scenario kScenarios[] = {
     {"wedge", "workers that stand still while their hearts go on", Wedge},
     {"control", "control streams that break, stall or are slow", Control},
     {"partition", "frames that stop or are slow between two workers", Partition},
-    {"coordinator", "the coordinator begins anew", Coordinator, 0},
+    {"coordinator", "the coordinator begins anew", Coordinator, 2},
     {"memory", "experts that find no memory", Memory},
-    {"badjoin", "newcomers that must be refused", BadJoin, 0},
-    {"elastic", "workers that join and drain, several at once", Elastic},
-    {"storm", "a bit of everything at once", Storm, 0},
+    {"badjoin", "newcomers that must be refused", BadJoin, 2},
+    {"elastic", "workers that join and drain, several at once", Elastic, 2},
+    {"storm", "a bit of everything at once", Storm, 4},
 };
 
 }  // namespace

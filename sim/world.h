@@ -82,6 +82,7 @@ class World {
     Link* link = nullptr;      // as that process has it
     bool over = false;         // no process will run here again
     bool leaving = false;      // it was asked to drain
+    int starting = 0;          // processes that will begin
     Micros trouble_until = 0;  // until then the others may have reason to give it up
     int stalled_in = 0, stalled_out = 0;
     Micros extra_delay = 0;
@@ -96,7 +97,9 @@ class World {
 
   // Nodes and their control streams.
   void StartNodes();
+  void StartLater(int seat, Micros delay);
   void StartProcess(int seat);
+  void DeafenTo(int seat);
   Node::Args NodeArgs(int seat);
   void Dial(int seat, const Node* node);
   void FromNode(int seat, const Node* node, const FromWorker& message);

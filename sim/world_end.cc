@@ -48,9 +48,9 @@ std::size_t World::Alive() const {
 // An epoch may still be forming when the last stream has ended.
 bool World::Settled() const {
   if (core_ == nullptr || !core_->ready()) return false;
-  const bool leaving = std::ranges::any_of(
-      seats_, [](const Seat& seat) { return seat.leaving && !seat.over && seat.node->alive(); });
-  if (leaving) return false;
+  const bool moving = std::ranges::any_of(
+      seats_, [](const Seat& seat) { return !seat.over && (seat.leaving || seat.starting > 0); });
+  if (moving) return false;
   const ClusterStatus status = core_->Status(schedule_.now());
   return status.workers.size() == Alive() &&
          std::ranges::all_of(status.workers,

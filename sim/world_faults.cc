@@ -160,7 +160,7 @@ void World::Crash(int number) {
     CloseAtWorker(*seat.link, says_so);
   }
   if (!args_.options.faults.restart) return;
-  schedule_.After(seat.restarts_after + 1, [this, number] { StartProcess(number); });
+  StartLater(number, seat.restarts_after + 1);
 }
 
 // It is asked to leave: by a signal, or by an operator.

@@ -41,11 +41,19 @@ void World::StartNodes() {
     const NodeShape& shape = args_.options.nodes[static_cast<std::size_t>(seat)];
     const Micros when = shape.joins_at + Delay(2'000);
     last_event_ = std::max(last_event_, when);
-    schedule_.At(when, [this, seat] { StartProcess(seat); });
+    StartLater(seat, when);
     if (!shape.leaves_at.has_value()) continue;
     last_event_ = std::max(last_event_, *shape.leaves_at);
     schedule_.At(*shape.leaves_at, [this, seat] { Drain(seat); });
   }
+}
+
+void World::StartLater(int number, Micros delay) {
+  ++SeatOf(number).starting;
+  schedule_.After(delay, [this, number] {
+    --SeatOf(number).starting;
+    StartProcess(number);
+  });
 }
 
 void World::StartProcess(int number) {
@@ -59,10 +67,18 @@ void World::StartProcess(int number) {
   seat.node = raw;
   history_.Trace(schedule_.now(),
                  absl::StrCat("node ", number, " runs as process ", raw->process()));
-  if (raw->shape().flaw == Flaw::kDeaf && !healed_) {
-    wires_.Cut((number + 1) % static_cast<int>(seats_.size()), number, Wires::Block::kLose);
-  }
+  if (raw->shape().flaw == Flaw::kDeaf && !healed_) DeafenTo(number);
   Dial(number, raw);
+}
+
+// Frames of its neighbour never come. If that one joins later, it is the newcomer that is refused.
+void World::DeafenTo(int number) {
+  const int peer = (number + 1) % static_cast<int>(seats_.size());
+  wires_.Cut(peer, number, Wires::Block::kLose);
+  const auto joins_at = [this](int each) {
+    return args_.options.nodes[static_cast<std::size_t>(each)].joins_at;
+  };
+  if (joins_at(peer) > joins_at(number)) Trouble(peer, args_.options.faults.heals_at);
 }
 
 void World::Dial(int number, const Node* node) {
@@ -129,6 +145,12 @@ void World::Arrive(Link& link, const std::string& bytes) {
   }
   if (const auto* ready = std::get_if<Ready>(&*decoded); ready != nullptr && !ready->ok) {
     Unhealthy(absl::StrCat("not ready: ", ready->error));
+  }
+  if (const auto* loaded = std::get_if<Loaded>(&*decoded); loaded != nullptr && !loaded->ok) {
+    Unhealthy(absl::StrCat("not loaded: ", loaded->error));
+  }
+  if (const auto* reached = std::get_if<Connected>(&*decoded); reached != nullptr && !reached->ok) {
+    Unhealthy(absl::StrCat("not connected: ", reached->error));
   }
   Tell(WorkerSaid{schedule_.now(), link.id, *std::move(decoded)});
 }
@@ -200,10 +222,11 @@ void World::Exited(int number, bool failed, const std::string& reason) {
     complaints_.Add("[health] node exits: " + reason);
   }
   node.Kill();
-  seat.over = !failed || flaw != Flaw::kNone;
+  // One that was to end anyway is not started again.
+  seat.over = !failed || flaw != Flaw::kNone || seat.leaving;
   if (seat.link != nullptr) CloseAtWorker(*seat.link, true);
   if (!seat.over) {
-    schedule_.After(dice_.Between(10'000, 500'000), [this, number] { StartProcess(number); });
+    StartLater(number, dice_.Between(10'000, 500'000));
   }
 }
 

@@ -56,6 +56,13 @@ class ResultOfOldEpoch final : public Tamper {
   std::map<SeqId, std::pair<Epoch, TokenId>> last_;
 };
 
+class EpochUsedAgain final : public Tamper {
+  bool OfEvent(CoordinatorEvent& event) override {
+    if (auto* hello = Said<Hello>(event)) hello->last_epoch = {};
+    return true;
+  }
+};
+
 // What a worker sent in the epoch before, under today's header.
 class ZombiesFrame final : public Tamper {
   void OfFrame(std::span<std::byte> frame) override {
@@ -173,14 +180,13 @@ class AddressUsedTwice final : public Tamper {
   void OfWorker(int node, WorkerOutbox& outbox) override {
     for (WorkerEffect& effect : outbox) {
       auto* tell = std::get_if<Tell>(&effect);
-      auto* ready = tell == nullptr ? nullptr : std::get_if<Ready>(&tell->message);
-      if (ready == nullptr || !ready->ok) continue;
-      const std::string fresh = ready->standby_address;
-      if (!last_[node].empty()) ready->standby_address = last_[node];
-      last_[node] = fresh;
+      if (tell == nullptr) continue;
+      if (auto* ready = std::get_if<Ready>(&tell->message)) used_[node] = ready->standby_address;
+      auto* loaded = std::get_if<Loaded>(&tell->message);
+      if (loaded != nullptr && !used_[node].empty()) loaded->address = used_[node];
     }
   }
-  std::map<int, std::string> last_;
+  std::map<int, std::string> used_;
 };
 
 class ReadyLost final : public Tamper {
@@ -210,6 +216,8 @@ std::vector<PlantedBug> EpochBugs() {
   std::vector<PlantedBug> bugs;
   bugs.push_back(Plant<ReadyTooEarly>("a commit before all are ready", "wide", 5));
   bugs.push_back(Plant<ResultOfOldEpoch>("a result of an old epoch is taken", "crash", 20));
+  bugs.push_back(
+      Plant<EpochUsedAgain>("an epoch is used again after a restart", "coordinator", 20));
   bugs.push_back(Plant<ZombiesFrame>("a frame of a zombie is taken", "crash", 60));
   bugs.push_back(Plant<ResumedElsewhere<-1>>("a resumed stream repeats a token", "resume", 10));
   bugs.push_back(Plant<ResumedElsewhere<1>>("a resumed stream skips a token", "resume", 10));
