@@ -168,13 +168,15 @@ bool PlaceLayer(const PlacementAsk& ask, int layer, int replicas, std::vector<Sh
   return all;
 }
 
-// Every owner that is there stays; experts without one go to those that have least for their share.
+// Every owner that is there stays, as far as it has room: who has its slot now may be another than
+// the one `before` speaks of. Experts without one go to those that have least for their share.
 std::optional<Placement> Repair(const PlacementAsk& ask) {
   std::vector<Share> shares = SharesOf(ask, 1);
   std::vector<Owners> layers;
   for (int layer = 0; layer < ask.moe_layers; ++layer) {
     layers.push_back(OwnersBefore(ask, layer));
-    for (const auto& of_expert : layers.back()) {
+    for (auto& of_expert : layers.back()) {
+      std::erase_if(of_expert, [&](std::size_t i) { return shares[i].total >= shares[i].room; });
       for (const std::size_t i : of_expert) ++shares[i].total;
     }
   }

@@ -177,6 +177,21 @@ TEST(PlacementPolicy, WithAReplicaLeftALossNeedsNoLoad) {
   }
 }
 
+TEST(PlacementPolicy, ARepairGivesASlotsNextHolderNoMoreThanItHasRoomFor) {
+  const auto one = SlotsOf({0});
+  PlacementAsk ask{.moe_layers = 2, .experts = 12, .expert_bytes = 10, .slots = one};
+  const Placement before = MustPlace(ask);
+  ask.before = &before;
+  ask.repair = true;
+  for (const std::uint64_t memory : {1u, 9u, 10u, 75u, 130u}) {
+    const std::vector<PlacementSlot> slots = {{Slot{0}, memory}, {Slot{3}, 0}};
+    ask.slots = slots;
+    const Placement after = MustPlace(ask);
+    EXPECT_EQ(TotalOf(after, Slot{0}), static_cast<int>(memory / 10));
+    EXPECT_EQ(TotalOf(after, Slot{3}), 24 - static_cast<int>(memory / 10));
+  }
+}
+
 TEST(PlacementPolicy, ADenseModelHasNothingToPlace) {
   const auto slots = SlotsOf({0, 1});
   EXPECT_TRUE(MustPlace({.moe_layers = 0, .experts = 0, .slots = slots}).Complete());
