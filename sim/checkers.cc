@@ -122,7 +122,8 @@ void StreamChecker::CheckReason(const Client& client) {
                                                         : "";
   const bool late = ending.end == End::kDeadline || ending.end == End::kOverloaded ||
                     ending.end == End::kCancelled;
-  if (!field.empty() && ending.end != End::kRefused && (!client.name_taken || !late)) {
+  const bool asked = client.streams > 0;  // else it has left while there was nobody to ask
+  if (!field.empty() && asked && ending.end != End::kRefused && (!client.name_taken || !late)) {
     Complain(client, "endings", absl::StrCat("should have been refused for ", field));
   }
   switch (ending.end) {
@@ -165,7 +166,7 @@ void StreamChecker::CheckPromptness(const Client& client) {
     Complain(client, "prompt", "went on after its client had left");
   }
   const std::optional<Micros> deadline = client.plan->ask.deadline;
-  if (!deadline.has_value() || !client.plan->refused_field.empty()) return;
+  if (!deadline.has_value() || !client.plan->refused_field.empty() || !client.connected) return;
   const Micros due = std::max(client.asked + std::max<Micros>(*deadline, 0), client.asked_last);
   if (client.ended > due + options.tick_every) Complain(client, "prompt", "outlived its deadline");
 }

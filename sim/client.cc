@@ -36,6 +36,7 @@ class Planner {
       ClientPlan plan = !plans.empty() && dice_.Percent(5) ? plans.back() : One();
       plan.ask.id = absl::StrCat("r", i);
       plan.at = burst;
+      plan.imposter = false;
       plan.twice = dice_.Percent(workload_.twice_percent);
       plans.push_back(plan);
       if (plan.refused_field.empty() && dice_.Percent(2)) plans.push_back(Imposter(plan));

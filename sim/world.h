@@ -103,7 +103,7 @@ class World {
   Node::Args NodeArgs(int seat);
   void Dial(int seat, const Node* node);
   void FromNode(int seat, const Node* node, const FromWorker& message);
-  void Arrive(Link& link, const std::string& bytes);
+  void Arrive(Link& link, const std::string& bytes, bool greeted);
   void ToNode(LinkId link, const ToWorker& message);
   void Up(Link& link, std::function<void()> deed);
   void Down(Link& link, std::function<void()> deed);

@@ -168,7 +168,8 @@ void World::EndOf(Client& client, const Ending& ending) {
 // Who waits for a cluster that is not there may be sent away, but not at once.
 void World::CheckReadiness(const Ending& ending, const Client& client) {
   if (ending.end != End::kUnavailable) return;
-  const Micros since = std::max(client.asked_last, ready_last_);
+  // One that was taken over counts from when it was first asked for, by whomever.
+  const Micros since = std::max(client.attached ? 0 : client.asked_last, ready_last_);
   const Micros limit = args_.options.coordinator.unavailable_limit;
   if (schedule_.now() - since >= limit) return;
   complaints_.Add(absl::StrCat("[unavailable] ", client.plan->ask.id, " was sent away after ",

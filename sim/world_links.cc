@@ -131,15 +131,18 @@ void World::FromNode(int number, const Node* node, const FromWorker& message) {
   if (const auto* hello = std::get_if<Hello>(&message)) {
     link.listener = {.node = node, .uuid = hello->uuid, .knew = hello->last_epoch};
   }
-  Up(link, [this, &link, bytes = Encode(message)] { Arrive(link, bytes); });
+  const bool greeted = !link.listener.uuid.empty();
+  Up(link, [this, &link, greeted, bytes = Encode(message)] { Arrive(link, bytes, greeted); });
 }
 
-void World::Arrive(Link& link, const std::string& bytes) {
+void World::Arrive(Link& link, const std::string& bytes, bool greeted) {
   if (!link.coordinator_end || link.lost) return;
   absl::StatusOr<FromWorker> decoded = DecodeFromWorker(bytes);
   if (!decoded.ok()) return complaints_.Add(std::string(decoded.status().message()));
   history_.Note(schedule_.now(), "to coordinator", link.seat, bytes);
-  if (const auto* result = std::get_if<StepResult>(&*decoded)) plans_.Answered(*result);
+  // A strand that was slow to notice may say its last words of an old stream on the new one.
+  const auto* result = std::get_if<StepResult>(&*decoded);
+  if (result != nullptr && greeted) plans_.Answered(*result);
   if (const auto* broken = std::get_if<StepBroken>(&*decoded)) {
     Unhealthy(absl::StrCat("step ", broken->step.value, " broke: ", broken->error));
   }

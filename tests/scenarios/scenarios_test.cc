@@ -36,6 +36,13 @@ const Known kKnown[] = {
     // A step that broke made everybody's address of the next epoch used up; the next Prepare named
     // it again, for ever.
     {"AFailedEpochUsesAnAddressUp", "crash", 1, 40},
+    // One that had stood still went on and answered; heartbeats from before still said that others
+    // waited for its frames, and somebody else was given up.
+    {"OldHeartbeatsAccuseNobody", "wedge", 82, 1},
+    // A slot was given to another worker with less memory, and a repair gave that one everything
+    // that
+    // its predecessor had held.
+    {"ASlotsNextHolderHasLessMemory", "memory", 308467, 1},
     // Whoever lived was dropped for another's death, when a second one died while an epoch formed.
     {"NobodyIsDroppedForAnothersDeath", "churn", 1, 40},
 };
