@@ -25,7 +25,7 @@ struct SuspectLimits {
   Micros wedge;
   Micros link;
   Epoch epoch;   // that is running; exchanges of others are over
-  bool serving;  // no: whoever is in an exchange should have left it
+  bool serving;  // no: an epoch is prepared, and whoever is in an exchange should have left it
 };
 
 struct Suspect {

@@ -108,7 +108,8 @@ std::vector<Suspect> SuspectsNow(const CoordinatorState& state, Micros now, doub
                      {.wedge = scaled(state.config.wedge_limit),
                       .link = scaled(state.config.link_limit),
                       .epoch = state.epoch,
-                      .serving = state.phase == ServicePhase::kServing},
+                      // Until the next Prepare nobody has told them to leave their exchange.
+                      .serving = state.phase != ServicePhase::kPreparing},
                      now);
 }
 

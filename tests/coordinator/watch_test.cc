@@ -79,6 +79,7 @@ TEST_F(WatchTest, ProgressClearsEveryone) {
 TEST_F(WatchTest, AnAnswerIsProgressBeforeAnyHeartbeatSaysSo) {
   Beat({In(0, {}), In(4, {0}), In(4, {0})}, 1'200'000);
   EXPECT_TRUE(world_.dropped().empty());
+  world_.WorkerAt(LinkId{1})->RunStep();
   world_.Deliver(LinkId{1});
   world_.PassFor({}, 50'000);
   EXPECT_TRUE(world_.dropped().empty());
@@ -92,6 +93,28 @@ TEST_F(WatchTest, APauseOfTheCoordinatorIsNobodysFault) {
   world_.PassFor({}, 60'000'000);
   Beat(hearts, 600'000);
   EXPECT_TRUE(world_.dropped().empty());
+}
+
+// Without the others it cannot serve, and nobody tells it to leave the exchange that it is in.
+TEST(WatchAlone, WhoWaitsForOneThatIsGoneIsNotWedged) {
+  CoordinatorConfig config;
+  config.workers_wanted = 2;
+  World world(config);
+  world.Join({.role = Role::kExpert});
+  world.Join({});
+  world.Settle();
+  ASSERT_TRUE(world.core().ready());
+  world.Ask(AskOf("r", PromptOf(20), 50));
+  Heartbeat waits{.epoch = Epoch{1}, .progress = 5, .busy = true, .exchange = 4};
+  waits.waits_for.Add(Slot{1});
+  world.Say(LinkId{1}, waits);
+  world.Kill(LinkId{2});
+  ASSERT_FALSE(world.core().ready());
+  for (int i = 0; i < 70; ++i) {
+    world.Say(LinkId{1}, waits);
+    world.PassFor({}, 100'000);
+  }
+  EXPECT_TRUE(world.dropped().empty());
 }
 
 TEST_F(WatchTest, ABrokenStepWaitsForTheNewsOfWhoIsGone) {
