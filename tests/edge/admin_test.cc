@@ -215,14 +215,24 @@ TEST(Admin, ADrainThatCannotBeIsRefusedWithTheReason) {
   EXPECT_TRUE(Generate(rig.client(), Greedy("The fox", 4)).status.ok());
 }
 
+// The first of both that ends: slots are given in the order of hellos, not of the rig.
+std::optional<WorkerExit> AwaitAnExit(Rig& rig) {
+  for (Micros waited = 0; waited < 60'000'000; waited += 20'000) {
+    for (const int worker : {0, 1}) {
+      if (auto exit = rig.worker(worker).WaitForExit(10'000)) return exit;
+    }
+  }
+  return std::nullopt;
+}
+
 TEST(Admin, ADrainedWorkerIsGoneAndStreamsGoOn) {
   Rig rig({.workers = 2});
   const Answer before = Generate(rig.client(), Greedy("The fox", 40));
   ASSERT_TRUE(DrainOf(rig, "1").ok());
   const Answer during = Generate(rig.client(), Greedy("The fox", 40));
   EXPECT_EQ(during.ids, before.ids);
-  const auto exit = rig.worker(1).WaitForExit(60'000'000);
-  ASSERT_TRUE(exit.has_value());
+  const std::optional<WorkerExit> exit = AwaitAnExit(rig);
+  ASSERT_TRUE(exit.has_value()) << rig.log().all();
   EXPECT_FALSE(exit->failed) << exit->reason;
   const v1::GetClusterResponse cluster = Cluster(rig);
   EXPECT_EQ(cluster.workers_size(), 1);
