@@ -10,16 +10,10 @@
 namespace conclave {
 namespace {
 
-CoordinatorConfig ConfigOf(int workers) {
-  CoordinatorConfig config;
-  config.workers_wanted = workers;
-  return config;
-}
-
 // Two members that serve, and streams under way.
 class ChangeOverTest : public testing::Test {
  protected:
-  explicit ChangeOverTest(const CoordinatorConfig& config = ConfigOf(2)) : world_(config) {
+  explicit ChangeOverTest(const CoordinatorConfig& config = ClusterOf(2)) : world_(config) {
     first_ = world_.Join({});
     second_ = world_.Join({});
     world_.Settle();
@@ -244,7 +238,7 @@ TEST_F(ChangeOverTest, AMemberThatDoesNotChangeOverInTimeGoes) {
 }
 
 TEST_F(ChangeOverTest, NewcomersHelpIfTheMembersThatAreLeftCannotHoldTheExperts) {
-  World world(ConfigOf(2));
+  World world(ClusterOf(2));
   Hello hello = World::HelloOf("a", {});
   hello.expert_memory_bytes = 800;  // 8 of 16 pairs of 100 bytes
   const LinkId first = world.JoinAs(hello);

@@ -11,14 +11,8 @@
 namespace conclave {
 namespace {
 
-CoordinatorConfig ConfigOf(int workers) {
-  CoordinatorConfig config;
-  config.workers_wanted = workers;
-  return config;
-}
-
 TEST(Core, AnEpochFormsWhenAllAreThere) {
-  World world(ConfigOf(3));
+  World world(ClusterOf(3));
   world.Join({});
   world.Join({});
   world.Settle();
@@ -41,7 +35,7 @@ TEST(Core, AnEpochFormsWhenAllAreThere) {
 
 TEST(Core, ManyRequestsGetTheOraclesTokensOnAnyNumberOfWorkers) {
   for (const int workers : {1, 2, 3, 5}) {
-    World world(ConfigOf(workers));
+    World world(ClusterOf(workers));
     for (int i = 0; i < workers; ++i) world.Join({});
     world.Settle();
     for (int i = 0; i < 20; ++i) {

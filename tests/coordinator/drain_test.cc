@@ -10,12 +10,6 @@
 namespace conclave {
 namespace {
 
-CoordinatorConfig ConfigOf(int workers) {
-  CoordinatorConfig config;
-  config.workers_wanted = workers;
-  return config;
-}
-
 WorkerStatus At(World& world, int slot) {
   for (const WorkerStatus& worker : world.core().Status(world.now()).workers) {
     if (worker.slot.value == slot) return worker;
@@ -30,7 +24,7 @@ void AskSome(World& world, int count) {
 }
 
 TEST(Drain, AnOperatorSendsAWorkerAway) {
-  World world(ConfigOf(3));
+  World world(ClusterOf(3));
   for (int i = 0; i < 3; ++i) world.Join({});
   world.Settle();
   AskSome(world, 9);
@@ -48,7 +42,7 @@ TEST(Drain, AnOperatorSendsAWorkerAway) {
 }
 
 TEST(Drain, WhoeverIsNeededStays) {
-  World world(ConfigOf(2));
+  World world(ClusterOf(2));
   world.Join({});
   world.Join({.role = Role::kExpert});
   world.Settle();
@@ -66,7 +60,7 @@ TEST(Drain, WhoeverIsNeededStays) {
 }
 
 TEST(Drain, NobodyLeavesExpertsThatFitNowhereElse) {
-  World world(ConfigOf(2));
+  World world(ClusterOf(2));
   for (const char* uuid : {"a", "b"}) {
     Hello hello = World::HelloOf(uuid, {});
     hello.expert_memory_bytes = 1000;
@@ -90,7 +84,7 @@ TEST(Drain, NobodyLeavesExpertsThatFitNowhereElse) {
 }
 
 TEST(Drain, SeveralLeaveAtOnceAndANewcomerComesWithIt) {
-  World world(ConfigOf(4));
+  World world(ClusterOf(4));
   for (int i = 0; i < 4; ++i) world.Join({});
   world.Settle();
   AskSome(world, 12);
@@ -105,7 +99,7 @@ TEST(Drain, SeveralLeaveAtOnceAndANewcomerComesWithIt) {
 }
 
 TEST(Drain, ANewcomerNeedsNoChangeToLeave) {
-  World world(ConfigOf(1));
+  World world(ClusterOf(1));
   world.Join({});
   world.Settle();
   const LinkId second = world.Join({});
@@ -118,7 +112,7 @@ TEST(Drain, ANewcomerNeedsNoChangeToLeave) {
 }
 
 TEST(Drain, ALostWorkerKeepsTheOneThatWouldLeave) {
-  World world(ConfigOf(2));
+  World world(ClusterOf(2));
   const LinkId first = world.Join({});
   const LinkId second = world.Join({});
   world.Settle();
@@ -138,7 +132,7 @@ TEST(Drain, ALostWorkerKeepsTheOneThatWouldLeave) {
 }
 
 TEST(Drain, AllEndTogetherWhenNothingIsLeftToDo) {
-  World world(ConfigOf(3));
+  World world(ClusterOf(3));
   for (int i = 0; i < 3; ++i) world.Join({});
   world.Settle();
   for (const LinkId link : world.Links()) world.Say(link, LeaveAsked{});

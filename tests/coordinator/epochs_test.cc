@@ -11,12 +11,6 @@
 namespace conclave {
 namespace {
 
-CoordinatorConfig ConfigOf(int workers) {
-  CoordinatorConfig config;
-  config.workers_wanted = workers;
-  return config;
-}
-
 std::string StateOf(World& world, int slot) {
   for (const WorkerStatus& worker : world.core().Status(world.now()).workers) {
     if (worker.slot.value == slot) return worker.state;
@@ -48,7 +42,7 @@ void AskSome(World& world, int count) {
 }
 
 TEST(Epochs, ALostWorkerCostsNoRequestAndNoToken) {
-  World world(ConfigOf(3));
+  World world(ClusterOf(3));
   const LinkId first = world.Join({});
   world.Join({});
   world.Join({});
@@ -65,7 +59,7 @@ TEST(Epochs, ALostWorkerCostsNoRequestAndNoToken) {
 }
 
 TEST(Epochs, SequencesOfThoseWhoStayAreNotComputedAgain) {
-  World world(ConfigOf(2));
+  World world(ClusterOf(2));
   const LinkId first = world.Join({});
   const LinkId second = world.Join({});
   world.Settle();
@@ -81,7 +75,7 @@ TEST(Epochs, SequencesOfThoseWhoStayAreNotComputedAgain) {
 }
 
 TEST(Epochs, WithNobodyLeftRequestsWaitForTheWholeClusterThenGiveUp) {
-  World world(ConfigOf(2));
+  World world(ClusterOf(2));
   const LinkId first = world.Join({});
   const LinkId second = world.Join({});
   world.Settle();
@@ -111,7 +105,7 @@ TEST(Epochs, WithNobodyLeftRequestsWaitForTheWholeClusterThenGiveUp) {
 }
 
 TEST(Epochs, FewerThanWantedWillDoWhenNobodyComesForLong) {
-  World world(ConfigOf(3));
+  World world(ClusterOf(3));
   world.Join({});
   Wait(world, 20'000'000);
   world.Join({});
@@ -126,7 +120,7 @@ TEST(Epochs, FewerThanWantedWillDoWhenNobodyComesForLong) {
 }
 
 TEST(Epochs, WithReplicasALossLeavesNoExpertWithoutOwner) {
-  CoordinatorConfig config = ConfigOf(3);
+  CoordinatorConfig config = ClusterOf(3);
   config.expert_replicas = 2;
   World world(config);
   const LinkId first = world.Join({});
@@ -146,7 +140,7 @@ TEST(Epochs, WithReplicasALossLeavesNoExpertWithoutOwner) {
 }
 
 TEST(Epochs, ANewcomerJoinsAtAStepBoundary) {
-  World world(ConfigOf(1));
+  World world(ClusterOf(1));
   world.Join({});
   world.Settle();
   AskSome(world, 4);
@@ -166,7 +160,7 @@ TEST(Epochs, ANewcomerJoinsAtAStepBoundary) {
 }
 
 TEST(Epochs, ALeaverGoesWhenItsWorkHasMoved) {
-  World world(ConfigOf(2));
+  World world(ClusterOf(2));
   const LinkId first = world.Join({});
   world.Join({});
   world.Settle();
@@ -182,7 +176,7 @@ TEST(Epochs, ALeaverGoesWhenItsWorkHasMoved) {
 }
 
 TEST(Epochs, TheLastOneLeavesWhenNothingIsLeftToDo) {
-  World world(ConfigOf(1));
+  World world(ClusterOf(1));
   const LinkId only = world.Join({});
   world.Settle();
   AskSome(world, 3);
@@ -196,7 +190,7 @@ TEST(Epochs, TheLastOneLeavesWhenNothingIsLeftToDo) {
 }
 
 TEST(Epochs, ABrokenStepIsRunAgain) {
-  World world(ConfigOf(2));
+  World world(ClusterOf(2));
   const LinkId first = world.Join({});
   world.Join({});
   world.Settle();
@@ -214,7 +208,7 @@ TEST(Epochs, ABrokenStepIsRunAgain) {
 }
 
 TEST(Epochs, WhatABrokenStepWasToWriteIsNotShared) {
-  World world(ConfigOf(1));
+  World world(ClusterOf(1));
   const LinkId only = world.Join({});
   world.Settle();
   world.Ask(AskOf("r", PromptOf(100), 5));
@@ -225,7 +219,7 @@ TEST(Epochs, WhatABrokenStepWasToWriteIsNotShared) {
 }
 
 TEST(Epochs, WhoBreaksEveryStepGoes) {
-  World world(ConfigOf(2));
+  World world(ClusterOf(2));
   const LinkId first = world.Join({});
   world.Join({});
   world.Settle();
@@ -245,7 +239,7 @@ TEST(Epochs, WhoBreaksEveryStepGoes) {
 }
 
 TEST(Epochs, AnOvertakenAddressIsAskedForAgain) {
-  World world(ConfigOf(2));
+  World world(ClusterOf(2));
   world.Join({});
   const LinkId second = world.Join({});
   // Both have answered epoch 1; the second could not open it.
@@ -260,7 +254,7 @@ TEST(Epochs, AnOvertakenAddressIsAskedForAgain) {
 }
 
 TEST(Epochs, WhoCannotLoadGoesAndTheOthersServe) {
-  World world(ConfigOf(2));
+  World world(ClusterOf(2));
   world.Join({});
   const LinkId second = world.Join({});
   world.WorkerAt(second)->said().clear();
@@ -273,7 +267,7 @@ TEST(Epochs, WhoCannotLoadGoesAndTheOthersServe) {
 }
 
 TEST(Epochs, WhoIsNotReadyInTimeGoes) {
-  CoordinatorConfig config = ConfigOf(2);
+  CoordinatorConfig config = ClusterOf(2);
   config.prepare_timeout = 5'000'000;
   World world(config);
   const LinkId first = world.Join({});
@@ -291,7 +285,7 @@ TEST(Epochs, WhoIsNotReadyInTimeGoes) {
 }
 
 TEST(Epochs, SilenceIsDeath) {
-  World world(ConfigOf(2));
+  World world(ClusterOf(2));
   const LinkId first = world.Join({});
   const LinkId second = world.Join({});
   world.Settle();
@@ -309,7 +303,7 @@ TEST(Epochs, SilenceIsDeath) {
 }
 
 TEST(Epochs, APauseOfTheCoordinatorItselfKillsNobody) {
-  World world(ConfigOf(1));
+  World world(ClusterOf(1));
   world.Join({});
   world.Settle();
   world.Pass(100'000);
@@ -320,7 +314,7 @@ TEST(Epochs, APauseOfTheCoordinatorItselfKillsNobody) {
 }
 
 TEST(Epochs, TheRefusedHearWhy) {
-  World world(ConfigOf(1));
+  World world(ClusterOf(1));
   world.Join({});
   world.Settle();
   Hello hello = World::HelloOf("other", {});
@@ -332,7 +326,7 @@ TEST(Epochs, TheRefusedHearWhy) {
 }
 
 TEST(Epochs, WhatDoesNotFitTheWorkersThatCameEnds) {
-  World world(ConfigOf(1));
+  World world(ClusterOf(1));
   const RequestId large = world.Ask(AskOf("large", PromptOf(200), 5));
   const RequestId small = world.Ask(AskOf("small", PromptOf(20), 5));
   world.Join({.kv_blocks = 4});
@@ -344,7 +338,7 @@ TEST(Epochs, WhatDoesNotFitTheWorkersThatCameEnds) {
 }
 
 TEST(Epochs, ExpertsThatDoNotFitKeepTheClusterFromServing) {
-  World world(ConfigOf(1));
+  World world(ClusterOf(1));
   Hello hello = World::HelloOf("small", {});
   hello.expert_memory_bytes = 1500;  // 16 pairs of 100 bytes
   world.JoinAs(hello);

@@ -33,6 +33,21 @@ std::uint16_t RoutedTo(std::uint64_t content, int layer, int k, std::int32_t exp
   return static_cast<std::uint16_t>(Mix(content, where) % static_cast<std::uint64_t>(experts));
 }
 
+std::vector<std::uint16_t> RoutedOf(std::span<const TokenId> fed) {
+  const ModelFacts facts = FakeFacts();
+  std::vector<std::uint16_t> routed;
+  std::uint64_t content = 0;
+  for (const TokenId token : fed) {
+    content = ContentOf(content, token);
+    for (int layer = 0; layer < facts.moe_layers; ++layer) {
+      for (int k = 0; k < facts.topk; ++k) {
+        routed.push_back(RoutedTo(content, layer, k, facts.experts));
+      }
+    }
+  }
+  return routed;
+}
+
 ModelFacts FakeFacts() {
   return {.identity = 42,
           .name = "fake",

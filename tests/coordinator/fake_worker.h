@@ -23,6 +23,8 @@ TokenId NextToken(std::uint64_t content, std::int32_t vocab);
 std::vector<TokenId> Oracle(std::span<const TokenId> prompt, int count, std::int32_t vocab);
 // The experts that a position is routed to.
 std::uint16_t RoutedTo(std::uint64_t content, int layer, int k, std::int32_t experts);
+// Those of all positions fed, as a result lists them.
+std::vector<std::uint16_t> RoutedOf(std::span<const TokenId> fed);
 
 ModelFacts FakeFacts();
 

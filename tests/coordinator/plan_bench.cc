@@ -16,25 +16,6 @@
 #include "coordinator/streams.h"
 
 namespace conclave {
-namespace {
-
-std::vector<std::uint16_t> ExpectRouted(std::span<const TokenId> fed) {
-  const ModelFacts facts = FakeFacts();
-  std::vector<std::uint16_t> routed;
-  std::uint64_t content = 0;
-  for (const TokenId token : fed) {
-    content = ContentOf(content, token);
-    for (int layer = 0; layer < facts.moe_layers; ++layer) {
-      for (int k = 0; k < facts.topk; ++k) {
-        routed.push_back(RoutedTo(content, layer, k, facts.experts));
-      }
-    }
-  }
-  return routed;
-}
-
-}  // namespace
-
 PlanBench::PlanBench(const CoordinatorConfig& config, const std::vector<WorkerShape>& shapes)
     : shapes_(shapes), state_(config, CoordinatorCore::Model{.facts = FakeFacts()}, nullptr) {
   for (int slot = 0; slot < workers(); ++slot) Restart(slot);
@@ -194,7 +175,7 @@ void PlanBench::ExpectExact() {
     if (client.ask.routed_experts) {
       std::vector<TokenId> fed = client.ask.prompt;
       fed.insert(fed.end(), expected.begin(), expected.end() - 1);
-      EXPECT_EQ(client.routed, ExpectRouted(fed));
+      EXPECT_EQ(client.routed, RoutedOf(fed));
     }
     if (client.ask.prompt_logprobs.has_value()) {
       EXPECT_EQ(client.prompt_logprobs.size(), client.ask.prompt.size() - 1);

@@ -258,20 +258,9 @@ Expected Expect(const ClientAsk& ask, const std::vector<TokenId>& eos, const Tex
 }
 
 std::vector<std::uint16_t> ExpectRouted(const ClientAsk& ask, const std::vector<TokenId>& said) {
-  const ModelFacts facts = FakeFacts();
   std::vector<TokenId> fed = ask.prompt;
   fed.insert(fed.end(), said.begin(), said.end() - 1);
-  std::vector<std::uint16_t> routed;
-  std::uint64_t content = 0;
-  for (const TokenId token : fed) {
-    content = ContentOf(content, token);
-    for (int layer = 0; layer < facts.moe_layers; ++layer) {
-      for (int k = 0; k < facts.topk; ++k) {
-        routed.push_back(RoutedTo(content, layer, k, facts.experts));
-      }
-    }
-  }
-  return routed;
+  return RoutedOf(fed);
 }
 
 }  // namespace

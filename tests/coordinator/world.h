@@ -25,6 +25,13 @@ struct Client {
   bool left = false;  // reads no more; anything but one last part is ignored
 };
 
+// Serves once so many workers are there; all else as by default.
+inline CoordinatorConfig ClusterOf(int workers) {
+  CoordinatorConfig config;
+  config.workers_wanted = workers;
+  return config;
+}
+
 struct WorkerShape {
   Role role = Role::kWorker;
   std::int32_t kv_blocks = 64;

@@ -11,6 +11,7 @@
 #include "coordinator/edge/byte_message.h"
 #include "coordinator/edge/inference_service.h"
 #include "rig.h"
+#include "small_model.h"
 
 namespace conclave {
 namespace {
@@ -20,19 +21,6 @@ v1::GenerateRequest Named(const std::string& id) {
   request.set_request_id(id);
   request.mutable_token_ids()->add_ids(1);
   return request;
-}
-
-CoordinatorCore::Model SmallModel() {
-  CoordinatorCore::Model model;
-  model.facts = {.identity = 1,
-                 .name = "m",
-                 .vocab = 100,
-                 .context = 64,
-                 .moe_layers = 1,
-                 .experts = 4,
-                 .topk = 2,
-                 .expert_bytes = 8};
-  return model;
 }
 
 // The service with no worker behind it: whoever is admitted waits.

@@ -9,6 +9,7 @@
 #include "coordinator/edge/part_queue.h"
 #include "coordinator/edge/strand.h"
 #include "coordinator/edge/work_pool.h"
+#include "small_model.h"
 
 namespace conclave {
 namespace {
@@ -95,19 +96,6 @@ class Listener final : public EffectCarrier {
   std::thread::id thread_;
   Micros last_now_ = 0;
 };
-
-CoordinatorCore::Model SmallModel() {
-  CoordinatorCore::Model model;
-  model.facts = {.identity = 1,
-                 .name = "m",
-                 .vocab = 100,
-                 .context = 64,
-                 .moe_layers = 1,
-                 .experts = 4,
-                 .topk = 2,
-                 .expert_bytes = 8};
-  return model;
-}
 
 TEST(Strand, HandlesEveryEventOfManyThreadsOnOneThread) {
   CoordinatorConfig config;
