@@ -217,6 +217,10 @@ std::optional<Ending> Overload(const ClientAsk& ask, const AdmissionContext& con
 
 }  // namespace
 
+std::int64_t BlocksToTheEnd(const Request& request) {
+  return (request.length_max - 1 + kKvBlockTokens - 1) / kKvBlockTokens;
+}
+
 std::optional<Ending> FitToKv(Request& request, std::int64_t blocks_max) {
   // One position fewer than tokens: the last token is never fed.
   const std::int64_t tokens_max = blocks_max * kKvBlockTokens + 1;

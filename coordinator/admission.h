@@ -25,6 +25,9 @@ struct AdmissionContext {
 using Admission = std::variant<std::unique_ptr<Request>, Ending>;
 Admission Admit(const ClientAsked& asked, const AdmissionContext& context);
 
+// KV blocks that it may come to need: its last token is never fed.
+std::int64_t BlocksToTheEnd(const Request& request);
+
 // A request must fit the largest KV pool to its end (its last token is never fed). One that did not
 // say how long it may get is cut to what fits; any other that does not fit gets an ending.
 std::optional<Ending> FitToKv(Request& request, std::int64_t blocks_max);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/admission.h"
 #include "coordinator/placement_policy.h"
 
 namespace conclave {
@@ -32,6 +33,15 @@ absl::StatusOr<Placement> Place(const CoordinatorState& state, const Workers& wo
                        .before = &before,
                        .replicas = state.config.expert_replicas,
                        .repair = repair});
+}
+
+std::int64_t LargestPoolOf(const Workers& workers) {
+  std::int64_t blocks = 0;
+  for (const WorkerLink* link : workers) {
+    if (link->hello.role == Role::kWorker)
+      blocks = std::max<std::int64_t>(blocks, link->hello.kv_blocks);
+  }
+  return blocks;
 }
 
 bool Lives(const CoordinatorState& state, std::uint8_t slot) {
@@ -77,16 +87,20 @@ absl::StatusOr<Cast> CastForChange(const CoordinatorState& state,
 Leaving WhoCanLeave(const CoordinatorState& state) {
   Workers staying = state.membership.Greeted();
   std::erase_if(staying, [](const WorkerLink* link) { return !link->member; });
+  const std::int64_t needed = MostBlocksNeeded(state);
   Leaving leaving;
   for (const WorkerLink* link : Workers(staying)) {
     if (!link->draining) continue;
     Workers others = staying;
     std::erase(others, link);
     std::string why;
-    const bool someone_serves = std::ranges::any_of(
-        others, [](const WorkerLink* other) { return other->hello.role == Role::kWorker; });
-    if (!someone_serves) {
+    const std::int64_t pool = LargestPoolOf(others);
+    if (pool == 0) {
       why = "it is the last worker that takes sequences";
+    } else if (pool < needed) {
+      why = absl::StrCat("a request that may come to need ", needed,
+                         " KV blocks fits nowhere else: the others have ", pool, " at most");
+      leaving.blocks_short = needed;
     } else if (const absl::StatusOr<Placement> placement =
                    Place(state, others, state.placement, /*repair=*/false);
                !placement.ok()) {
@@ -100,6 +114,28 @@ Leaving WhoCanLeave(const CoordinatorState& state) {
     }
   }
   return leaving;
+}
+
+std::int64_t MostBlocksNeeded(const CoordinatorState& state) {
+  std::int64_t most = 0;
+  for (const Request* request : state.requests.running()) {
+    most = std::max(most, BlocksToTheEnd(*request));
+  }
+  for (const auto& [order, request] : state.requests.waiting()) {
+    most = std::max(most, BlocksToTheEnd(*request));
+  }
+  return most;
+}
+
+std::int64_t LargestPool(const CoordinatorState& state) {
+  Workers members;
+  for (const auto& [id, link] : state.membership.links()) {
+    if (link.member) members.push_back(&link);
+  }
+  Workers staying = members;
+  std::erase_if(staying, [](const WorkerLink* link) { return link->draining; });
+  const std::int64_t pool = LargestPoolOf(staying);
+  return pool > 0 ? pool : LargestPoolOf(members);
 }
 
 std::string ExpertsWithoutOwner(const CoordinatorState& state) {

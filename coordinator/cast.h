@@ -27,12 +27,20 @@ absl::StatusOr<Cast> CastForChange(const CoordinatorState& state,
                                    const std::vector<LinkId>& leavers);
 
 // Who of those that want to leave can go now, earliest wish first by slot; for the others, why not.
-// Newcomers do not count: they may fail to join.
+// Newcomers do not count: they may fail to join. Experts, sequences and the longest request must
+// all have a place with those that stay.
 struct Leaving {
   std::vector<LinkId> can;
   std::vector<std::pair<LinkId, std::string>> cannot;
+  std::int64_t blocks_short = 0;  // KV blocks of a request that keeps someone here; 0: none does
 };
 Leaving WhoCanLeave(const CoordinatorState& state);
+
+// The most KV blocks that one request may need until its end; 0: there is none.
+std::int64_t MostBlocksNeeded(const CoordinatorState& state);
+// Of the largest KV pool among the members that mean to stay, for who asks now; among all members
+// if none does. 0: there is no member.
+std::int64_t LargestPool(const CoordinatorState& state);
 
 // Experts of which no owner is a member, for people; empty: every expert has one.
 std::string ExpertsWithoutOwner(const CoordinatorState& state);

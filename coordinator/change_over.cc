@@ -286,6 +286,7 @@ void NoticeChange(CoordinatorState& state, Micros now) {
   if (!state.change_since.has_value()) state.change_since = now;
   const Leaving leaving = WhoCanLeave(state);
   for (auto& [id, link] : state.membership.links()) link.drain_blocked_by.clear();
+  state.blocks_short = leaving.blocks_short;
   for (const auto& [id, why] : leaving.cannot) {
     state.membership.Find(id)->drain_blocked_by = why;
   }

@@ -9,6 +9,7 @@
 #include "coordinator/admission.h"
 #include "coordinator/attach.h"
 #include "coordinator/audit.h"
+#include "coordinator/cast.h"
 #include "coordinator/change_over.h"
 #include "coordinator/drain.h"
 #include "coordinator/epochs.h"
@@ -27,10 +28,6 @@ class CoordinatorCore::Impl {
       : state_(config, std::move(model), text) {}
 
   void On(const ClientAsked& event, CoordinatorOutbox& outbox) {
-    std::int64_t blocks_max = 0;
-    for (const Slot slot : state_.live) {
-      blocks_max = std::max<std::int64_t>(blocks_max, state_.HomeAt(slot).blocks.total());
-    }
     Request* const live = state_.requests.FindNamed(event.ask.id);
     Admission admission = Admit(event, {.config = state_.config,
                                         .model = state_.model,
@@ -38,7 +35,7 @@ class CoordinatorCore::Impl {
                                         .waiting = state_.requests.waiting().size(),
                                         .waiting_tokens = state_.requests.waiting_tokens(),
                                         .live = live != nullptr,
-                                        .blocks_max = blocks_max});
+                                        .blocks_max = LargestPool(state_)});
     if (auto* ending = std::get_if<Ending>(&admission)) {
       Refuse(state_, event.request, std::move(*ending), outbox);
       return;
@@ -85,6 +82,7 @@ class CoordinatorCore::Impl {
   void On(const Ticked& event, CoordinatorOutbox& outbox) {
     Watch(state_, event.now, outbox);
     EndOverdue(event.now, outbox);
+    CheckLeavers(state_, event.now);
     EndUnavailable(event.now, outbox);
     SampleRates(state_, event.now);
   }

@@ -5,6 +5,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "coordinator/cast.h"
 #include "coordinator/change_over.h"
 #include "coordinator/epochs.h"
 
@@ -87,6 +88,11 @@ void TakeDrain(CoordinatorState& state, const DrainAsked& asked, CoordinatorOutb
   }
   Log(outbox, LogLine::Level::kInfo, absl::StrCat(slot, " drains: an operator asked"));
   answer(absl::OkStatus(), slot + " is draining");
+}
+
+void CheckLeavers(CoordinatorState& state, Micros now) {
+  if (state.phase != ServicePhase::kServing || state.blocks_short == 0) return;
+  if (MostBlocksNeeded(state) < state.blocks_short) NoticeChange(state, now);
 }
 
 }  // namespace conclave

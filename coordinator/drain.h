@@ -12,4 +12,7 @@ void TakeLeave(CoordinatorState& state, WorkerLink& link, Micros now, Coordinato
 // An operator's wish: refused if the others cannot do without it now.
 void TakeDrain(CoordinatorState& state, const DrainAsked& asked, CoordinatorOutbox& outbox);
 
+// Whoever waits for a long request to end is looked at again when it has ended. Call now and then.
+void CheckLeavers(CoordinatorState& state, Micros now);
+
 }  // namespace conclave

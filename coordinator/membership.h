@@ -28,6 +28,7 @@ struct WorkerLink {
   bool member = false;           // of the committed epoch
   Heartbeat heartbeat;
   Micros changed = 0;  // when its heartbeat last said anything new about steps and exchanges
+  Micros looked = 0;   // or that its thread looks for frames
   std::uint64_t expert_bytes = 0;
 };
 

@@ -156,6 +156,7 @@ struct CoordinatorState {
   Micros retry_pause = 0;       // the last one
   std::string given_up;         // why, until a change is made
   bool few_tried = false;       // nobody came for so long that fewer workers than wanted were tried
+  std::int64_t blocks_short = 0;  // see Leaving, when it was last judged
   Micros hello_last = 0;        // when someone last came
   bool owners_lost = false;     // of some experts, since the epoch was committed
   int breaks_without_step = 0;  // StepBroken since a step was last finished

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/limits.h"
@@ -9,10 +10,19 @@
 namespace conclave {
 namespace {
 
-bool Wedged(const Pulse& pulse, const SuspectLimits& limits, Micros now) {
+// Why its compute thread stands still, as far as one can tell; empty when it does not.
+std::string Wedged(const Pulse& pulse, const SuspectLimits& limits, Micros now) {
   const Heartbeat& heart = pulse.heartbeat;
-  const bool waits = limits.serving && heart.exchange > 0;
-  return heart.busy && !waits && now - pulse.changed > limits.wedge;
+  if (!heart.busy) return "";
+  if (limits.serving && heart.exchange > 0) {
+    const Micros still = now - pulse.looked;
+    if (still <= limits.link) return "";
+    return absl::StrCat("it is in an exchange and has not looked for frames for ", still / 1000,
+                        " ms");
+  }
+  const Micros still = now - pulse.changed;
+  if (still <= limits.wedge) return "";
+  return absl::StrCat("it has a step to run and made no progress for ", still / 1000, " ms");
 }
 
 // Whether `peer` must have sent its frame of the exchange that `waiter` is in.
@@ -21,10 +31,12 @@ bool HasSent(const Pulse& peer, const Pulse& waiter) {
   return peer.answered && !waiter.answered;
 }
 
-std::vector<BrokenLink> BrokenLinks(std::span<const Pulse> pulses, const SuspectLimits& limits) {
+std::vector<BrokenLink> BrokenLinks(std::span<const Pulse> pulses, const SuspectLimits& limits,
+                                    Micros now) {
   std::vector<BrokenLink> links;
   for (const Pulse& waiter : pulses) {
     if (waiter.heartbeat.epoch != limits.epoch || waiter.heartbeat.exchange == 0) continue;
+    if (now - waiter.looked > limits.link / 2) continue;  // it would not see a frame that is there
     for (const Pulse& peer : pulses) {
       if (peer.slot == waiter.slot || !waiter.heartbeat.waits_for.Has(peer.slot)) continue;
       if (peer.heartbeat.epoch != limits.epoch || !HasSent(peer, waiter)) continue;
@@ -73,9 +85,8 @@ std::vector<Suspect> JudgePulses(std::span<const Pulse> pulses, const SuspectLim
                                  Micros now) {
   std::vector<Suspect> suspects;
   for (const Pulse& pulse : pulses) {
-    if (!Wedged(pulse, limits, now)) continue;
-    suspects.push_back({pulse.slot, absl::StrCat("it has a step to run and made no progress for ",
-                                                 (now - pulse.changed) / 1000, " ms")});
+    std::string why = Wedged(pulse, limits, now);
+    if (!why.empty()) suspects.push_back({pulse.slot, std::move(why)});
   }
   // Whoever waits for a wedged one has no reason to blame anyone else.
   if (!suspects.empty() || !limits.serving) return suspects;
@@ -83,7 +94,7 @@ std::vector<Suspect> JudgePulses(std::span<const Pulse> pulses, const SuspectLim
                           [&](const Pulse& pulse) { return now - pulse.changed <= limits.link; })) {
     return suspects;
   }
-  std::vector<BrokenLink> links = BrokenLinks(pulses, limits);
+  std::vector<BrokenLink> links = BrokenLinks(pulses, limits, now);
   while (const Pulse* worst = MostBroken(links, pulses)) {
     suspects.push_back(
         {worst->slot, absl::StrCat("frames do not arrive: ", Describe(links, worst->slot))});

@@ -18,6 +18,7 @@ struct Pulse {
   LinkId link;  // higher: joined later
   Heartbeat heartbeat;
   Micros changed = 0;     // since then its heartbeats have said nothing new
+  Micros looked = 0;      // since then its thread has not even looked for frames; >= changed
   bool answered = false;  // it has finished the oldest step under way
 };
 
@@ -39,10 +40,11 @@ struct BrokenLink {
   friend bool operator==(const BrokenLink&, const BrokenLink&) = default;
 };
 
-// Busy, in no exchange, and no progress for `wedge`: its compute thread stands still. If nobody
-// makes progress for `link` and someone waits for the frame of a peer that has been in the same
-// exchange or is beyond it, the link between them is broken; whoever is on most broken links goes,
-// until none is left between those who stay. Of several: the one that joined last.
+// Busy, in no exchange, and no progress for `wedge`: its compute thread stands still. Likewise one in
+// an exchange that has not looked for frames for `link`: there a healthy thread does nothing else.
+// If nobody makes progress for `link` and someone waits for the frame of a peer that has been in the
+// same exchange or is beyond it, the link between them is broken; whoever is on most broken links
+// goes, until none is left between those who stay. Of several: the one that joined last.
 std::vector<Suspect> JudgePulses(std::span<const Pulse> pulses, const SuspectLimits& limits,
                                  Micros now);
 

@@ -63,6 +63,7 @@ void TakeHeartbeat(WorkerLink& link, Micros now, const Heartbeat& heartbeat) {
                     heartbeat.busy != last.busy || heartbeat.exchange != last.exchange ||
                     heartbeat.waits_for != last.waits_for;
   if (news) link.changed = now;
+  if (news || heartbeat.looks != last.looks) link.looked = now;
   link.heartbeat = heartbeat;
 }
 
@@ -95,10 +96,12 @@ std::vector<Suspect> SuspectsNow(const CoordinatorState& state, Micros now, doub
   if (state.formation.has_value()) since = std::max(since, state.formation->started);
   for (const auto& [id, link] : state.membership.links()) {
     if (!link.member) continue;
+    const Micros changed = std::max(link.changed, since);
     pulses.push_back({.slot = link.slot,
                       .link = id,
                       .heartbeat = link.heartbeat,
-                      .changed = std::max(link.changed, since),
+                      .changed = changed,
+                      .looked = std::max(link.looked, changed),
                       .answered = HasAnswered(state, link.slot)});
   }
   const auto scaled = [&](Micros limit) {

@@ -71,6 +71,7 @@ struct ExchangeStats {
 struct ExchangeWait {
   std::uint64_t exchange = 0;  // the how-maniest of the epoch, from 1; 0: none runs
   SlotSet missing;             // peers whose frames have not come
+  std::uint64_t looks = 0;     // how often its thread has looked for frames: rises while it runs
 };
 
 class ExchangeBackend {

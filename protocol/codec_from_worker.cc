@@ -137,6 +137,7 @@ void Put(const Heartbeat& in, pb::FromWorker& out) {
   heartbeat.set_rss_bytes(in.rss_bytes);
   heartbeat.set_exchange(in.exchange);
   PutSlots(in.waits_for, *heartbeat.mutable_waits_for());
+  heartbeat.set_looks(in.looks);
 }
 
 void Put(const LoadProgress& in, pb::FromWorker& out) {
@@ -225,7 +226,8 @@ absl::StatusOr<FromWorker> Get(const pb::Heartbeat& in) {
                 .busy = in.busy(),
                 .rss_bytes = in.rss_bytes(),
                 .exchange = in.exchange(),
-                .waits_for = {}};
+                .waits_for = {},
+                .looks = in.looks()};
   ASSIGN_OR_RETURN(out.waits_for, GetSlots("heartbeat.waits_for", in.waits_for()));
   return out;
 }

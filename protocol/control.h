@@ -150,6 +150,8 @@ struct Heartbeat {
   // one has a broken link from there; one that waits for a peer further back only waits for it.
   std::uint64_t exchange = 0;
   SlotSet waits_for;
+  // Rises while its thread looks for them: one that stands still within an exchange shows.
+  std::uint64_t looks = 0;
   friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
 };
 

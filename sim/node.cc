@@ -98,6 +98,7 @@ void Node::Hang() { hung_ = alive_; }
 void Node::Wedge() {
   wedged_ = alive_;
   wedged_waiting_ = Waiting();
+  looked_ = args_.schedule.now();
 }
 
 void Node::GoOn() {
@@ -154,12 +155,14 @@ Wires::Waiting Node::Waiting() const {
 void Node::Beat() {
   if (welcomed_) {
     const Wires::Waiting waiting = Waiting();
+    if (!wedged_) looked_ = args_.schedule.now();
     say_(Heartbeat{.epoch = core_->epoch(),
                    .progress = core_->progress(),
                    .busy = core_->busy(),
                    .rss_bytes = 1,
                    .exchange = waiting.active ? exchange_ : 0,
-                   .waits_for = waiting.missing});
+                   .waits_for = waiting.missing,
+                   .looks = static_cast<std::uint64_t>(looked_)});
   }
   Later(kBeatEvery, [this] { Beat(); });
 }

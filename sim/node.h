@@ -150,6 +150,7 @@ class Node {
   std::optional<std::pair<Placement, Slot>> aside_share_;  // what is loaded for it
   std::uint64_t exchange_ = 0;     // of this epoch, the one under way or last done
   Wires::Waiting wedged_waiting_;  // a wedged thread does not see what comes
+  Micros looked_ = 0;              // nor looks
   Micros loads_until_ = 0;         // one after another
   std::uint64_t asides_ = 0;       // a load aside that was dropped says nothing
   Epoch last_epoch_;

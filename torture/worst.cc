@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <utility>
+
+#include "absl/strings/str_format.h"
 
 namespace conclave::torture {
 namespace {
@@ -34,17 +37,23 @@ Micros StallLimit(DeedKind kind) {
 }
 
 void SayWorst(const std::vector<Gap>& gaps, const std::vector<Window>& windows,
-              const std::vector<std::string>& names, const LogBook& book, Micros start) {
+              const std::vector<std::string>& names, LogBook& book, Micros start) {
   const std::vector<int> charged = Charge(gaps, windows);
   std::map<int, Gap> longest;  // by window
   for (std::size_t i = 0; i < gaps.size(); ++i) {
     if (charged[i] < 0) continue;
-    if (gaps[i].length() <= StallLimit(windows[static_cast<std::size_t>(charged[i])].kind))
-      continue;
     Gap& worst = longest[charged[i]];
     if (gaps[i].length() > worst.length()) worst = gaps[i];
   }
+  for (const auto& [window, gap] : longest) {
+    book.Say("torture", absl::StrFormat("longest gap of: %s: %.1f ms, from %.3f s",
+                                        names[static_cast<std::size_t>(window)],
+                                        Seconds(gap.length()) * 1e3, Seconds(gap.from - start)));
+  }
   std::vector<std::pair<int, Gap>> order(longest.begin(), longest.end());
+  std::erase_if(order, [&](const auto& one) {
+    return one.second.length() <= StallLimit(windows[static_cast<std::size_t>(one.first)].kind);
+  });
   std::ranges::stable_sort(order, std::greater{},
                            [](const auto& one) { return one.second.length(); });
   if (order.size() > kDeedsMax) order.resize(kDeedsMax);

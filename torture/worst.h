@@ -12,8 +12,9 @@ namespace conclave::torture {
 // The longest a stall of this kind should be.
 Micros StallLimit(DeedKind kind);
 
-// On standard error, for the worst few deeds with a stall above its limit. `names`: of windows.
+// Says the longest gap of each deed in the book; and on standard error, for the worst few with a stall
+// above its limit, what the book has of that time. `names`: of windows.
 void SayWorst(const std::vector<Gap>& gaps, const std::vector<Window>& windows,
-              const std::vector<std::string>& names, const LogBook& book, Micros start);
+              const std::vector<std::string>& names, LogBook& book, Micros start);
 
 }  // namespace conclave::torture

@@ -17,6 +17,7 @@ void LayRows(StepContext& step) {
   const std::vector<Chunk>& chunks = step.ask->part.chunks;
   std::size_t row = 0;
   for (std::size_t i = 0; i < chunks.size(); ++i) {
+    for (const BlockId block : chunks[i].new_blocks) step.kv.Use(block.value);
     const Sequence& sequence = step.sequences.OfChunk(i);
     ws.spans[i] = {.row_begin = static_cast<std::int64_t>(row),
                    .rows = chunks[i].count,

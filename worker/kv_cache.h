@@ -23,6 +23,10 @@ class KvCache {
   // CHECKs that the memory is there: it is reserved at start.
   explicit KvCache(const Args& args);
 
+  // A block that is used for the first time. Ids rise slowly, so the memory of those that come next
+  // can be made ready before a step needs it: the first few at once, in the constructor.
+  void Use(std::int32_t block);
+
   std::byte* layer(int index) const {
     return bytes_.data() + static_cast<std::size_t>(index) * layer_bytes_;
   }
@@ -35,6 +39,10 @@ class KvCache {
   std::int32_t blocks_;
   std::size_t block_bytes_;
   std::size_t layer_bytes_;
+  int layers_;
+  Memory& memory_;
+  std::int32_t ahead_;      // so many blocks are made ready at a time
+  std::int32_t ready_ = 0;  // blocks below are ready, or soon will be
   MemoryBlock bytes_;
 };
 

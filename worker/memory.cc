@@ -39,6 +39,12 @@ HeapMemory& SharedHeap() {
   return heap;
 }
 
+void Touch(std::span<std::byte> zeroed) {
+  constexpr std::size_t kPage = 4096;
+  volatile std::byte* const data = zeroed.data();
+  for (std::size_t at = 0; at < zeroed.size(); at += kPage) data[at] = std::byte{0};
+}
+
 absl::StatusOr<MemoryBlock> MemoryBlock::From(Memory& memory, std::size_t bytes) {
   ASSIGN_OR_RETURN(const std::span<std::byte> span, memory.Take(bytes));
   return MemoryBlock(memory, span);

@@ -19,6 +19,9 @@ class Memory {
   virtual ~Memory() = default;
   virtual absl::StatusOr<std::span<std::byte>> Take(std::size_t bytes) = 0;
   virtual void Give(std::span<std::byte> bytes) = 0;
+  // These bytes of a span that was taken will be written soon: the first touch of a page can take
+  // milliseconds, better spent beside a step than in it. Waits for nothing; changes no byte.
+  virtual void Expect(std::span<std::byte> bytes) { static_cast<void>(bytes); }
   // What Take could give now and nobody would miss: memory may be promised first and only found
   // wanting when it is written to, which ends the process. A guess; any thread.
   virtual std::uint64_t Left() const { return std::numeric_limits<std::uint64_t>::max(); }
@@ -57,5 +60,8 @@ class MemoryBlock {
   Memory* memory_ = nullptr;
   std::span<std::byte> bytes_;
 };
+
+// Makes the kernel find all pages of bytes that are zero still.
+void Touch(std::span<std::byte> zeroed);
 
 }  // namespace conclave

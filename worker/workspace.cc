@@ -143,6 +143,8 @@ Workspace Workspace::Make(const WorkspaceShape& shape, Memory& memory) {
   absl::StatusOr<MemoryBlock> block = MemoryBlock::From(memory, counting.bytes());
   CONCLAVE_CHECK(block.ok(), "%s", std::string(block.status().message()).c_str());
   workspace.memory = *std::move(block);
+  // Else all others would wait while a newcomer's first step finds its pages, one by one.
+  Touch({workspace.memory.data(), workspace.memory.size()});
   Placing placing(workspace.memory.data());
   Describe(placing, workspace, shape);
   CONCLAVE_CHECK(placing.bytes() == counting.bytes(), "%zu bytes of %zu", placing.bytes(),

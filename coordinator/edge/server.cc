@@ -147,8 +147,9 @@ absl::Status CoordinatorServer::Impl::OpenModel() {
                                             text_.get());
   const Switchboard::Parts parts = {metrics_, desk_, recorder_};
   switchboard_ = std::make_unique<Switchboard>(parts, options_.log, [this](bool ready) {
-    options_.log(LogLevel::kInfo, ready ? "ready to serve" : "not ready to serve");
+    // Who reads the line and asks at once must hear the same.
     health_.SetCoreReady(ready);
+    options_.log(LogLevel::kInfo, ready ? "ready to serve" : "not ready to serve");
   });
   strand_ = std::make_unique<CoordinatorStrand>(*core_, *switchboard_);
   pool_ = std::make_unique<WorkPool>(WorkPool::Limits{});

@@ -26,6 +26,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr char kAddressPrefix[] = "local:";
+constexpr auto kLookPeriod = std::chrono::milliseconds(50);  // a wait shows that it lives
 
 // A frame on its way to one endpoint from one slot.
 struct Mailbox {
@@ -210,10 +211,12 @@ absl::Status LocalBackend::RunLocked(Lock& lock, std::span<const OutFrame> sends
       }
     }
     board_.Missing(missing);
+    board_.Look();
     if (done) break;
     if (progress) continue;
-    if (Clock::now() >= deadline) return WhoIsMissing();
-    mine_->news.wait_until(lock, deadline);
+    const Clock::time_point now = Clock::now();
+    if (now >= deadline) return WhoIsMissing();
+    mine_->news.wait_until(lock, std::min(deadline, now + kLookPeriod));
   }
   for (const OutFrame& frame : sends) stats_.bytes_sent += frame.bytes.size();
   return absl::OkStatus();

@@ -353,6 +353,7 @@ absl::Status UcxBackend::Pushed() {
 
 // Between two polls: lets others run, watches the clock and the abort flag.
 absl::Status UcxBackend::Idle(bool progressed) {
+  board_.Look();
   if (view_.epoch.value < aborted_below_.load(std::memory_order_relaxed)) {
     return absl::AbortedError(absl::StrCat("epoch ", view_.epoch.value, " was aborted"));
   }

@@ -16,12 +16,17 @@ class WaitBoard {
     low_.store(slots.bits[0], std::memory_order_relaxed);
     high_.store(slots.bits[1], std::memory_order_relaxed);
   }
+  void Look() {
+    looks_.store(looks_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
   void End() {
     exchange_.store(0, std::memory_order_relaxed);
     Missing({});
   }
   ExchangeWait Read() const {
-    ExchangeWait wait{.exchange = exchange_.load(std::memory_order_relaxed), .missing = {}};
+    ExchangeWait wait{.exchange = exchange_.load(std::memory_order_relaxed),
+                      .missing = {},
+                      .looks = looks_.load(std::memory_order_relaxed)};
     if (wait.exchange == 0) return wait;
     wait.missing.bits = {low_.load(std::memory_order_relaxed),
                          high_.load(std::memory_order_relaxed)};
@@ -31,6 +36,7 @@ class WaitBoard {
  private:
   std::atomic<std::uint64_t> exchange_{0};
   std::atomic<std::uint64_t> low_{0}, high_{0};
+  std::atomic<std::uint64_t> looks_{0};
 };
 
 }  // namespace conclave

@@ -83,6 +83,45 @@ TEST(Drain, NobodyLeavesExpertsThatFitNowhereElse) {
   world.ExpectExact();
 }
 
+// Its request needs more KV memory than the other worker has: it would end there, or be refused.
+TEST(Drain, NobodyLeavesARequestThatFitsNowhereElse) {
+  World world(ClusterOf(2));
+  world.Join({.kv_blocks = 64});
+  world.Join({.kv_blocks = 4});
+  world.Settle();
+  const RequestId large = world.Ask(AskOf("large", PromptOf(100), 100));
+  const absl::Status refused = world.Drain("0");
+  EXPECT_NE(std::string(refused.message()).find("7 KV blocks fits nowhere else"),
+            std::string::npos)
+      << refused;
+  EXPECT_TRUE(world.Drain("1").ok()) << "the other may go";
+  world.Settle();
+  EXPECT_EQ(world.At(large).ids.size(), 100u);
+  world.ExpectExact();
+}
+
+TEST(Drain, WhoIsToldToEndWaitsForTheLongRequestAndTakesNoMoreOfThem) {
+  World world(ClusterOf(2));
+  const LinkId roomy = world.Join({.kv_blocks = 64});
+  world.Join({.kv_blocks = 4});
+  world.Settle();
+  const RequestId large = world.Ask(AskOf("large", PromptOf(100), 100));
+  world.Say(roomy, LeaveAsked{});
+  EXPECT_EQ(At(world, 0).state, "active");
+  EXPECT_NE(At(world, 0).why.find("fits nowhere else"), std::string::npos) << At(world, 0).why;
+  const RequestId next = world.Ask(AskOf("next", PromptOf(100), 100));
+  ASSERT_TRUE(world.At(next).ending.has_value());
+  EXPECT_EQ(world.At(next).ending->field, "stop.max_tokens");
+  const RequestId small = world.Ask(AskOf("small", PromptOf(20), 60));
+  world.Settle();
+  world.Pass(10'000);
+  world.Settle();
+  EXPECT_EQ(world.At(large).ids.size(), 100u);
+  EXPECT_EQ(world.At(small).ids.size(), 60u);
+  EXPECT_TRUE(world.WorkerAt(roomy)->dismissed());
+  EXPECT_TRUE(world.core().ready());
+}
+
 TEST(Drain, SeveralLeaveAtOnceAndANewcomerComesWithIt) {
   World world(ClusterOf(4));
   for (int i = 0; i < 4; ++i) world.Join({});

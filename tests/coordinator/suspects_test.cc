@@ -10,6 +10,7 @@ namespace {
 
 constexpr Micros kWedge = 5'000'000;
 constexpr Micros kLink = 1'000'000;
+constexpr Micros kEver = 1'000'000'000;  // its thread looks for frames all the time
 const Epoch kNow{3};
 
 // A member in exchange `exchange` (0: in none), waiting for some peers, with a step to run.
@@ -17,6 +18,7 @@ Pulse PulseOf(int slot, std::uint64_t exchange, std::vector<int> waits_for = {})
   Pulse pulse{.slot = Slot{slot}, .link = LinkId{static_cast<std::uint64_t>(slot) + 1}};
   pulse.heartbeat = {.epoch = kNow, .busy = true, .exchange = exchange};
   for (const int peer : waits_for) pulse.heartbeat.waits_for.Add(Slot{peer});
+  pulse.looked = kEver;
   return pulse;
 }
 
@@ -36,6 +38,15 @@ TEST(Suspects, AWedgedComputeThreadGoes) {
   const std::vector<Pulse> pulses = {PulseOf(0, 7, {1}), PulseOf(1, 0)};
   EXPECT_EQ(Judged(pulses, kWedge), Slots{});
   EXPECT_EQ(Judged(pulses, kWedge + 1), Slots{1}) << "and not the one that waits for it";
+}
+
+TEST(Suspects, AThreadThatStandsStillWithinAnExchangeGoesAndNoHealthyPeer) {
+  // 0 stopped before it took the frame of 1; all wait for what 0 sends next.
+  Pulse still = PulseOf(0, 7, {1});
+  still.looked = 100'000;
+  const std::vector<Pulse> pulses = {still, PulseOf(1, 8, {0}), PulseOf(2, 8, {0})};
+  EXPECT_EQ(Judged(pulses, 100'000 + kLink), Slots{}) << "it cannot say that 1 sends nothing";
+  EXPECT_EQ(Judged(pulses, 100'000 + kLink + 1), Slots{0});
 }
 
 TEST(Suspects, TheIdleAndTheSlowAreNotWedged) {

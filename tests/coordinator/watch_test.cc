@@ -21,11 +21,14 @@ class WatchTest : public testing::Test {
     world_.Settle();
     world_.Ask(AskOf("r", PromptOf(20), 50));
   }
-  // Heartbeats come for so long, always the same.
+  static constexpr std::uint64_t kStands = 1;
+  // Heartbeats come for so long, always the same; threads look for frames unless one stands still.
   void Beat(const std::vector<Heartbeat>& hearts, Micros micros) {
     for (Micros passed = 0; passed < micros; passed += 100'000) {
       for (std::size_t i = 0; i < hearts.size(); ++i) {
-        if (world_.WorkerAt(LinkId{i + 1}) != nullptr) world_.Say(LinkId{i + 1}, hearts[i]);
+        Heartbeat heart = hearts[i];
+        heart.looks = heart.looks == kStands ? kStands : ++looks_;
+        if (world_.WorkerAt(LinkId{i + 1}) != nullptr) world_.Say(LinkId{i + 1}, heart);
       }
       world_.PassFor({}, 100'000);
     }
@@ -39,6 +42,7 @@ class WatchTest : public testing::Test {
     return heart;
   }
   World world_;
+  std::uint64_t looks_ = kStands;
 };
 
 TEST_F(WatchTest, AWedgedWorkerIsSuspectedThenGoes) {
@@ -53,6 +57,20 @@ TEST_F(WatchTest, AWedgedWorkerIsSuspectedThenGoes) {
   Beat(hearts, 2'000'000);
   ASSERT_EQ(world_.dropped().size(), 1u);
   EXPECT_TRUE(world_.dropped().contains(LinkId{1}));
+  world_.Settle();
+  world_.ExpectExact();
+}
+
+// It has not taken what 2 sent: that must not be held against 2.
+TEST_F(WatchTest, AThreadThatStandsStillWithinAnExchangeGoes) {
+  std::vector<Heartbeat> hearts = {In(4, {2}), In(5, {0}), In(5, {0})};
+  hearts[0].looks = kStands;
+  Beat(hearts, 700'000);
+  EXPECT_EQ(StateOf(0), "suspect");
+  EXPECT_EQ(StateOf(2), "active");
+  Beat(hearts, 600'000);
+  ASSERT_EQ(world_.dropped().size(), 1u);
+  EXPECT_NE(world_.dropped().at(LinkId{1}).find("not looked for frames"), std::string::npos);
   world_.Settle();
   world_.ExpectExact();
 }
@@ -111,6 +129,7 @@ TEST(WatchAlone, WhoWaitsForOneThatIsGoneIsNotWedged) {
   world.Kill(LinkId{2});
   ASSERT_FALSE(world.core().ready());
   for (int i = 0; i < 70; ++i) {
+    ++waits.looks;
     world.Say(LinkId{1}, waits);
     world.PassFor({}, 100'000);
   }

@@ -17,7 +17,8 @@ Heartbeat HeartbeatOf(const Incarnation& incarnation) {
           .busy = incarnation.core->busy(),
           .rss_bytes = ResidentBytes(),
           .exchange = wait.exchange,
-          .waits_for = wait.missing};
+          .waits_for = wait.missing,
+          .looks = wait.looks};
 }
 
 // An epoch that did not open has used its address up, too.

@@ -2,16 +2,35 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <deque>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "worker/edge/machine.h"
+#include "worker/edge/threads.h"
 
 namespace conclave {
 namespace {
 
 constexpr std::size_t kPage = 4096;
+
+bool Overlap(std::span<std::byte> a, std::span<std::byte> b) {
+  return a.data() < b.data() + b.size() && b.data() < a.data() + a.size();
+}
+
+// Whole pages only: they are the kernel's unit. Failing costs time later, nothing else.
+void Populate(std::span<std::byte> bytes) {
+#ifdef MADV_POPULATE_WRITE
+  const auto start = reinterpret_cast<std::uintptr_t>(bytes.data());
+  const std::uintptr_t first = (start + kPage - 1) / kPage * kPage;
+  const std::uintptr_t end = (start + bytes.size()) / kPage * kPage;
+  if (end > first) madvise(reinterpret_cast<void*>(first), end - first, MADV_POPULATE_WRITE);
+#else
+  static_cast<void>(bytes);
+#endif
+}
 
 std::size_t Pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
@@ -43,7 +62,48 @@ std::uint64_t HugePageMemory::Left() const {
   return available > 0 ? available : Memory::Left();
 }
 
+HugePageMemory::~HugePageMemory() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void HugePageMemory::Expect(std::span<std::byte> bytes) {
+  const std::lock_guard lock(mutex_);
+  expected_.push_back(bytes);
+  if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
+  wake_.notify_all();
+}
+
+void HugePageMemory::Run() {
+  NameThisThread("pages");
+  std::unique_lock lock(mutex_);
+  while (true) {
+    wake_.wait(lock, [this] { return stopping_ || !expected_.empty(); });
+    if (stopping_) return;
+    std::span<std::byte>& next = expected_.front();
+    under_way_ = next.first(std::min(next.size(), kHugePage));
+    next = next.subspan(under_way_.size());
+    if (next.empty()) expected_.pop_front();
+    lock.unlock();
+    Populate(under_way_);
+    lock.lock();
+    under_way_ = {};
+    idle_.notify_all();
+  }
+}
+
+void HugePageMemory::Forget(std::span<std::byte> bytes) {
+  std::unique_lock lock(mutex_);
+  std::erase_if(expected_, [&](std::span<std::byte> wish) { return Overlap(wish, bytes); });
+  idle_.wait(lock, [&] { return !Overlap(under_way_, bytes); });
+}
+
 void HugePageMemory::Give(std::span<std::byte> bytes) {
+  Forget(bytes);
   if (bytes.size() < kMappedFrom) return SharedHeap().Give(bytes);
   CONCLAVE_CHECK(munmap(bytes.data(), Pages(bytes.size())) == 0, "not memory of ours");
 }

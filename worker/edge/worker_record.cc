@@ -1,6 +1,8 @@
 #include "worker/edge/worker_record.h"
 
 #include <algorithm>
+#include <array>
+#include <utility>
 #include <variant>
 
 #include "absl/strings/str_cat.h"
@@ -121,6 +123,24 @@ struct Describe {
 
 }  // namespace
 
+namespace {
+
+// The phases that took most of a step, most first.
+struct Longest {
+  explicit Longest(const StepResult& result) {
+    for (const PhaseTime& time : result.phases) {
+      PhaseTime one = time;
+      for (PhaseTime& place : places) {
+        if (one.micros > place.micros) std::swap(one, place);
+      }
+    }
+  }
+  static const char* Name(const PhaseTime& time) { return kPhaseNames[time.phase]; }
+  std::array<PhaseTime, 3> places{};
+};
+
+}  // namespace
+
 void WorkerRecord::Asked(const StepAsk& ask) {
   steps_[ask.step.value % steps_.size()] = {
       .step = ask.step, .asked = SteadyMicros(), .rows = ask.part.rows()};
@@ -131,8 +151,11 @@ void WorkerRecord::Done(const StepResult& result) {
   if (step.step != result.step) return;
   const Micros began = std::max(step.asked, done_);  // a plan ahead waits for the one before it
   done_ = SteadyMicros();
+  const auto& [most, second, third] = Longest(result).places;
   recorder_.NoteWork("step ", result.step.value, " of epoch ", result.epoch.value, ": ", step.rows,
-                     " rows of its own, ", done_ - began, " us");
+                     " rows of its own, ", done_ - began, " us: ", Longest::Name(most), " ",
+                     most.micros, ", ", Longest::Name(second), " ", second.micros, ", ",
+                     Longest::Name(third), " ", third.micros);
 }
 
 void WorkerRecord::Heard(const WorkerEvent& event) {
