@@ -47,7 +47,8 @@ void BeginPass(CoordinatorState& state, const Request& request, Understudy& unde
 // What a step has room for after its decode rows, as far as that can be known before it is planned.
 struct Room {
   explicit Room(const StepDraft& draft, const CoordinatorState& state)
-      : rows(draft.rows_left() - static_cast<std::int32_t>(state.requests.running().size())),
+      : rows(std::min(draft.rows_left() - static_cast<std::int32_t>(state.requests.running().size()),
+                      std::max(kTailMax, state.move_pace.rows()))),
         chunk(std::max(1, state.config.chunk_tokens.value_or(kRowsPerStepMax))) {}
   std::int32_t rows;
   const std::int32_t chunk;
@@ -126,8 +127,8 @@ void StartMoves(CoordinatorState& state, StepDraft& draft) {
 }
 
 void KeepRows(const CoordinatorState& state, StepDraft& draft) {
-  const auto share = [](std::int32_t rows) {
-    return std::min(rows, std::max(1, rows / kShareOfRows));
+  const auto share = [&](std::int32_t rows) {
+    return std::min({rows, std::max(1, rows / kShareOfRows), state.move_pace.rows()});
   };
   for (const Request* request : state.requests.running()) {
     const Understudy* understudy = request->understudy.get();

@@ -15,6 +15,7 @@
 #include "coordinator/core.h"
 #include "coordinator/kv_blocks.h"
 #include "coordinator/membership.h"
+#include "coordinator/move_pace.h"
 #include "coordinator/requests.h"
 
 namespace conclave {
@@ -61,6 +62,8 @@ struct PlannedPart {
 };
 struct PlannedStep {
   StepId step;
+  Micros planned = 0;
+  std::int32_t moved = 0;  // rows of understudies
   std::uint64_t digest = 0;
   int answers_missing = 0;
   std::vector<PlannedPart> parts;  // rising slot
@@ -173,6 +176,8 @@ struct CoordinatorState {
   StepId step_planned;  // the newest
   SeqId seq_opened;     // the newest
   std::deque<PlannedStep> in_flight;
+  Micros step_ended = 0;  // when the last step was done
+  MovePace move_pace;
   Micros rates_since = 0;
   Micros ticked = 0;           // the last time
   Micros listening_since = 0;  // silence before does not count: this process itself stood still

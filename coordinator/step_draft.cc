@@ -146,7 +146,8 @@ void StepDraft::PlanChunk(Request& request) {
 
 bool StepDraft::PlanUnderstudy(Request& request) {
   Understudy& stay = *request.understudy;
-  std::int32_t count = CountFor(stay, stay.goal - stay.planned);
+  const std::int32_t pace = state_.move_pace.rows() - moved_;
+  std::int32_t count = CountFor(stay, std::min(stay.goal - stay.planned, pace));
   if (count <= 0) return true;
   KvBlocks& blocks = At(stay.home).home->blocks;
   while (RoomIn(stay) < count) {
@@ -157,6 +158,7 @@ bool StepDraft::PlanUnderstudy(Request& request) {
   count = std::min(count, RoomIn(stay));
   if (count <= 0) return false;
   Append(request, stay, {.begin = stay.planned, .count = count});
+  moved_ += count;
   return true;
 }
 
@@ -246,7 +248,7 @@ void StepDraft::Open(const Request& request, Stay& stay, WorkerDraft& worker) {
 std::optional<StepPlan> StepDraft::Finish() {
   if (!any_) return std::nullopt;
   StepPlan plan{.epoch = state_.epoch, .step = step_, .parts = {}};
-  PlannedStep planned{.step = step_, .parts = {}};
+  PlannedStep planned{.step = step_, .planned = now_, .moved = moved_, .parts = {}};
   for (WorkerDraft& worker : workers_) {
     worker.part.closes = std::exchange(worker.home->closes_due, {});
     PlannedPart part{.slot = worker.home->slot, .closes = worker.part.closes};

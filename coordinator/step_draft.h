@@ -56,7 +56,8 @@ class StepDraft {
   // Plans the next positions of the request, as many as there is room for; the last known position
   // samples. Who is younger may have to give up blocks for it; it may be put back itself.
   void PlanChunk(Request& request);
-  // The same for its understudy, up to its goal. False when it found no block at all.
+  // The same for its understudy, up to its goal and as far as the pace of moves allows. False when
+  // it found no block at all.
   bool PlanUnderstudy(Request& request);
 
   // The plan, moved into `in_flight` as if it had been sent. Nothing when it has no rows.
@@ -76,6 +77,7 @@ class StepDraft {
   StepId step_;
   std::int32_t rows_left_ = 0;
   std::int32_t rows_kept_ = 0;
+  std::int32_t moved_ = 0;  // rows of understudies so far
   std::size_t running_max_ = 0;
   std::vector<WorkerDraft> workers_;
   std::array<std::int32_t, kSlotsMax> index_{};

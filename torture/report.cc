@@ -42,7 +42,10 @@ std::string ReportJson(const Report& report) {
       {"retries", report.retries},
       {"stall_ms",
        {{"p50", report.stall_p50_ms}, {"p99", report.stall_p99_ms}, {"max", report.stalls.max_ms}}},
-      {"steady_inter_token_ms", {{"p50", report.steady_p50_ms}, {"p99", report.steady_p99_ms}}},
+      {"steady_inter_token_ms",
+       {{"p50", report.steady_p50_ms},
+        {"p99", report.steady_p99_ms},
+        {"max", report.steady_max_ms}}},
       {"stall_after_kill_ms", StallsOf(report, DeedKind::kKill)},
       {"stall_after_hang_ms", StallsOf(report, DeedKind::kHang)},
       {"stall_after_join_ms", StallsOf(report, DeedKind::kJoin)},
@@ -76,10 +79,11 @@ std::string ReportJson(const Report& report) {
 std::string ReportText(const Report& report) {
   std::string text = absl::StrFormat(
       "%d requests: %d failed, %d mismatched, %d tokens missing, %d repeated; %d calls retried\n"
-      "%.0f tokens per second; steady: %.0f, between tokens p50 %.1f ms, p99 %.1f ms\n",
+      "%.0f tokens per second; steady: %.0f, between tokens p50 %.1f ms, p99 %.1f ms, max %.1f ms\n",
       report.requests, report.failed, report.mismatched, report.missing_tokens,
       report.repeated_tokens, report.retries, report.tokens_per_second,
-      report.steady_tokens_per_second, report.steady_p50_ms, report.steady_p99_ms);
+      report.steady_tokens_per_second, report.steady_p50_ms, report.steady_p99_ms,
+      report.steady_max_ms);
   text += "deed         done  longest stall  (that overlaps one)\n";
   for (const DeedKind kind : kDeedKinds) {
     if (Done(report, kind) == 0 || report.stalls.by_kind.empty()) continue;

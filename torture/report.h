@@ -15,7 +15,7 @@ struct Report {
   int requests = 0, failed = 0, mismatched = 0, missing_tokens = 0, repeated_tokens = 0;
   std::int64_t retries = 0;  // calls that a restart of the coordinator cost
   double tokens_per_second = 0, steady_tokens_per_second = 0;
-  double steady_p50_ms = 0, steady_p99_ms = 0;
+  double steady_p50_ms = 0, steady_p99_ms = 0, steady_max_ms = 0;
   double first_token_p50_ms = 0, first_token_p99_ms = 0, first_token_max_ms = 0;
   // The deeds.
   std::vector<int> done;  // [DeedKind]

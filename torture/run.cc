@@ -274,6 +274,7 @@ Report Run::Conclude() {
   for (const Gap& gap : steady_) gaps.push_back(static_cast<double>(gap.length()) / 1e3);
   report.steady_p50_ms = QuantileOf(gaps, 0.5);
   report.steady_p99_ms = QuantileOf(gaps, 0.99);
+  report.steady_max_ms = QuantileOf(gaps, 1.0);
   for (const DeedKind kind : kDeedKinds) report.done.push_back(tormentor_->Count(kind));
   report.restarts = tormentor_->restarts();
   report.skipped = tormentor_->skipped();

@@ -111,7 +111,7 @@ struct LoadExperts {  // what is missing, as fast as all cores can: no step runs
   Placement placement;
   Slot slot;
 };
-struct LoadAside {  // likewise, but steps run: in the background, at the lowest priority. Then a
+struct LoadAside {  // likewise, but steps run: in the background, at a low priority. Then a
                     // fresh exchange backend is made, which is not the running one.
   Epoch epoch;
   Placement placement;

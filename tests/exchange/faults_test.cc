@@ -50,6 +50,8 @@ TEST_P(Faults, AnyThreadSeesWhereAnExchangeStandsAndForWhomItWaits) {
       std::this_thread::yield();
     } while (seen.exchange == 0 || seen.missing != silent);
     EXPECT_EQ(seen.exchange, 2u) << "the second of this epoch";
+    // It looks for frames all the while.
+    while (rig.party(i).backend().Waiting().looks == seen.looks) std::this_thread::yield();
   }
   for (int i : {0, 2}) rig.party(i).backend().Abort(Epoch{1});
   waiting.join();

@@ -85,8 +85,6 @@ std::unique_ptr<ExchangeBackend> Loader::TakeAside(Epoch epoch) {
   return std::move(aside_.backend);
 }
 
-void Loader::Discard(std::unique_ptr<ExchangeBackend> backend) { Post(std::move(backend)); }
-
 void Loader::Forget() {
   packer_.Drop();
   std::unique_lock lock(mutex_);

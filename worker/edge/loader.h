@@ -46,8 +46,8 @@ class Loader {
   void Do(TrimExperts trim) { packer_.Trim(std::move(trim)); }
   // The exchange that ConnectedAside said is connected; null if it was dropped since.
   std::unique_ptr<ExchangeBackend> TakeAside(Epoch epoch);
-  // Destroys it off the strand.
-  void Discard(std::unique_ptr<ExchangeBackend> backend);
+  // Destroys it off the strand, when there is time.
+  void Discard(std::unique_ptr<ExchangeBackend> backend) { packer_.Discard(std::move(backend)); }
   // Forgets everything and waits for what is packed on lanes. Packed experts stay.
   void Forget();
 

@@ -43,6 +43,14 @@ void Packer::Trim(TrimExperts trim) {
   wake_.notify_all();
 }
 
+void Packer::Discard(Unwanted backend) {
+  {
+    const std::lock_guard lock(mutex_);
+    jobs_.emplace_back(std::move(backend));
+  }
+  wake_.notify_all();
+}
+
 void Packer::Drop() {
   const std::lock_guard lock(mutex_);
   ForgetLoads();
@@ -52,7 +60,7 @@ void Packer::Drop() {
 void Packer::Yield(const Placement& placement, Slot slot) {
   const std::lock_guard lock(mutex_);
   ++generation_;
-  jobs_.clear();
+  std::erase_if(jobs_, [](const Job& job) { return !std::holds_alternative<Unwanted>(job); });
   loading_ = false;
   running_ = Share{placement, slot};
 }
@@ -70,8 +78,14 @@ void Packer::Run() {
   while (true) {
     wake_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
     if (stopping_) return;
-    const Job job = std::move(jobs_.front());
+    Job job = std::move(jobs_.front());
     jobs_.pop_front();
+    if (auto* unwanted = std::get_if<Unwanted>(&job)) {
+      lock.unlock();
+      unwanted->reset();
+      lock.lock();
+      continue;
+    }
     if (const auto* trim = std::get_if<TrimExperts>(&job)) {
       Trim(lock, *trim);
       continue;

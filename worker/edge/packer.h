@@ -1,4 +1,4 @@
-// Packs experts beside running steps: one thread at the lowest priority, one expert after another.
+// Packs experts beside running steps: one thread at a low priority, one expert after another.
 // What it has packed stays packed, whatever becomes of the epoch it was for.
 #pragma once
 
@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -14,6 +15,7 @@
 
 #include "absl/status/status.h"
 #include "base/ids.h"
+#include "exchange/exchange.h"
 #include "protocol/control.h"
 #include "worker/core.h"
 #include "worker/shard.h"
@@ -30,6 +32,7 @@ class Packer {
   // These return at once. A Load replaces the one before it; a Trim is done in its turn.
   void Load(LoadAside load);
   void Trim(TrimExperts trim);
+  void Discard(std::unique_ptr<ExchangeBackend> backend);  // likewise
   // No Load goes on.
   void Drop();
   // From now on, until the next Load or Trim, the shard is the caller's, who makes it hold the
@@ -45,7 +48,8 @@ class Packer {
     Slot slot;
     Shard::Share view() const { return {placement, slot}; }
   };
-  using Job = std::variant<LoadAside, TrimExperts>;
+  using Unwanted = std::unique_ptr<ExchangeBackend>;
+  using Job = std::variant<LoadAside, TrimExperts, Unwanted>;
   using Lock = std::unique_lock<std::mutex>;
 
   void Run();
