@@ -257,9 +257,13 @@ TEST_F(LoaderTest, TrimsInTurnAndMakesRoomOnlyOfWhatNobodyNeeds) {
 TEST_F(LoaderTest, WhatIsForgottenIsNeverHeardOf) {
   Desk a(model_, *tensors_, hub_, kForEver);
   for (std::uint64_t epoch = 1; epoch < 20; ++epoch) {
-    a.loader().Do(LoadExperts{Epoch{epoch}, EvenAmong(1), Slot{0}});
-    a.loader().Do(LoadAside{Epoch{epoch}, EvenAmong(1), Slot{0}});
-    a.loader().Do(TrimExperts{EvenAmong(9), Slot{0}});
+    // Never both at once: the shard is whose the last word made it (see Packer::Yield).
+    if (epoch % 2 == 0) {
+      a.loader().Do(LoadExperts{Epoch{epoch}, EvenAmong(1), Slot{0}});
+    } else {
+      a.loader().Do(LoadAside{Epoch{epoch}, EvenAmong(1), Slot{0}});
+      a.loader().Do(TrimExperts{EvenAmong(9), Slot{0}});
+    }
     a.loader().Forget();
   }
   a.Clear();  // those that were done in time
