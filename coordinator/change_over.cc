@@ -115,6 +115,24 @@ void ConnectAll(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) 
   for (const Part& part : change.parts) outbox.push_back(TellWorker{part.link, connect});
 }
 
+// A member that another member does not hear, either, is silent for reasons of its own: that no
+// newcomer hears it speaks against none.
+void ForgiveNewcomers(const std::vector<Part>& parts, std::vector<BrokenLink>& links) {
+  const auto newcomer = [&](Slot slot) {
+    return std::ranges::find(parts, slot, &Part::slot)->newcomer;
+  };
+  SlotSet doubtful;
+  for (const BrokenLink& link : links) {
+    if (newcomer(link.from) || newcomer(link.to)) continue;
+    doubtful.Add(link.from);
+    doubtful.Add(link.to);
+  }
+  std::erase_if(links, [&](const BrokenLink& link) {
+    return (newcomer(link.from) && doubtful.Has(link.to)) ||
+           (newcomer(link.to) && doubtful.Has(link.from));
+  });
+}
+
 // All have answered, or the time is up: goes on, or finds out who must not come along.
 void JudgeConnections(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
   const std::vector<Part> parts = state.change_over->parts;
@@ -135,6 +153,7 @@ void JudgeConnections(CoordinatorState& state, Micros now, CoordinatorOutbox& ou
     Enter(state, Stage::kMoving, now);
     return;
   }
+  ForgiveNewcomers(parts, links);
   // Newcomers first: without them the rest may be whole.
   std::vector<std::pair<LinkId, std::string>> refused;
   for (const auto& [id, why] : failed) {

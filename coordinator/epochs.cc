@@ -215,6 +215,7 @@ void DismissIdle(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox)
   }
   for (const LinkId id : idle) Dismiss(state, id, outbox);
   if (idle.empty()) return;
+  state.owners_lost = !ExpertsWithoutOwner(state).empty();
   ForceChange(state, now, {.kind = ChangeKind::kLeave, .cause = "a worker left"}, outbox);
 }
 

@@ -122,7 +122,8 @@ void StreamChecker::CheckReason(const Client& client) {
                                                         : "";
   const bool late = ending.end == End::kDeadline || ending.end == End::kOverloaded ||
                     ending.end == End::kCancelled;
-  const bool asked = client.streams > 0;  // else it has left while there was nobody to ask
+  // Else it has left while there was nobody to ask, or while the answer was lost.
+  const bool asked = client.streams > 0 && client.connected;
   if (!field.empty() && asked && ending.end != End::kRefused && (!client.name_taken || !late)) {
     Complain(client, "endings", absl::StrCat("should have been refused for ", field));
   }

@@ -91,15 +91,14 @@ void World::Leave(Client& client) {
   client.left = schedule_.now();
   if (!client.connected) return EndOf(client, {.end = End::kCancelled});
   const bool aborts = client.plan->aborts && !client.name_taken;
-  if (aborts) {
-    for (Client& each : clients_) {
-      if (each.plan->ask.id == client.plan->ask.id) each.aborted = true;
-    }
-  }
   schedule_.After(Delay(args_.options.client_delay_max),
                   [this, &client, aborts, request = client.request] {
                     const Micros now = schedule_.now();
                     if (aborts) {
+                      // Whoever has asked under its name by now.
+                      for (Client& each : clients_) {
+                        if (each.plan->ask.id == client.plan->ask.id) each.aborted = true;
+                      }
                       Tell(AbortAsked{now, client.plan->ask.id});
                     } else {
                       Tell(ClientLeft{now, request});

@@ -11,6 +11,7 @@ namespace conclave::sim {
 namespace {
 
 constexpr std::uint64_t kNodeRolls = 100;
+constexpr Micros kStartsWithin = 2'000;  // of two, either may be the first
 
 }  // namespace
 
@@ -39,7 +40,7 @@ void World::StartNodes() {
   seats_.resize(args_.options.nodes.size());
   for (int seat = 0; seat < static_cast<int>(seats_.size()); ++seat) {
     const NodeShape& shape = args_.options.nodes[static_cast<std::size_t>(seat)];
-    const Micros when = shape.joins_at + Delay(2'000);
+    const Micros when = shape.joins_at + Delay(kStartsWithin);
     last_event_ = std::max(last_event_, when);
     StartLater(seat, when);
     if (!shape.leaves_at.has_value()) continue;
@@ -78,7 +79,9 @@ void World::DeafenTo(int number) {
   const auto joins_at = [this](int each) {
     return args_.options.nodes[static_cast<std::size_t>(each)].joins_at;
   };
-  if (joins_at(peer) > joins_at(number)) Trouble(peer, args_.options.faults.heals_at);
+  if (joins_at(peer) + kStartsWithin > joins_at(number)) {
+    Trouble(peer, args_.options.faults.heals_at);
+  }
 }
 
 void World::Dial(int number, const Node* node) {

@@ -198,6 +198,21 @@ TEST_F(ChangeOverTest, MembersThatCannotReachEachOtherPutTheChangeOff) {
   End();
 }
 
+TEST_F(ChangeOverTest, ANewcomerIsNotBlamedForAMemberThatNobodyHears) {
+  world_.WorkerAt(first_)->deaf_to = {Slot{1}};
+  const LinkId third = JoinAs("third", false, false, {Slot{1}});
+  RunSteps(6);
+  EXPECT_TRUE(world_.dropped().empty());
+  EXPECT_NE(Status().change_given_up.find("slot 0 hears nothing from slot 1"), std::string::npos);
+  EXPECT_EQ(StateOf(2), "joining");
+  world_.WorkerAt(first_)->deaf_to.clear();
+  world_.WorkerAt(third)->deaf_to.clear();
+  Wait(5'500'000);
+  RunSteps(6);
+  EXPECT_EQ(StateOf(2), "active");
+  End();
+}
+
 TEST_F(ChangeOverTest, AMemberThatIsLostTakesWhatWasMadeReadyWithIt) {
   const LinkId third = world_.Join({});
   world_.WorkerAt(third)->said().clear();

@@ -180,5 +180,20 @@ TEST(Drain, AllEndTogetherWhenNothingIsLeftToDo) {
   EXPECT_FALSE(world.core().ready());
 }
 
+// Whoever is to take over has nothing yet: ready is said when it has.
+TEST(Drain, WhenAllHaveLeftNobodyIsReadyBeforeTheNextEpoch) {
+  World world(ClusterOf(1));
+  const LinkId first = world.Join({});
+  world.Settle();
+  const LinkId second = world.Join({});
+  world.WorkerAt(second)->said().clear();  // it loads
+  world.Say(first, LeaveAsked{});
+  ASSERT_TRUE(world.WorkerAt(first)->dismissed());
+  ASSERT_EQ(world.core().Status(world.now()).change.stage, "preparing");
+  EXPECT_FALSE(world.core().ready());
+  world.Settle();
+  EXPECT_TRUE(world.core().ready());
+}
+
 }  // namespace
 }  // namespace conclave
