@@ -11,7 +11,7 @@ namespace {
 constexpr std::size_t kNameBytesMax = 15;
 // Low, but not the lowest: the kernel's memory lock and the heap's are held now and then, and who is
 // preempted with one of them at 19 does not run again for up to 200 ms while computing threads
-// spin, which then wait for it (join under load: worst gap 113 to 198 ms; at 5 it is 30 ms).
+// spin, which then wait for it (join under load: worst gap 113 to 198 ms; at 5 it is 25 to 49 ms).
 constexpr int kLow = 5;
 
 }  // namespace

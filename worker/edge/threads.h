@@ -11,8 +11,8 @@
 namespace conclave {
 
 void NameThisThread(const std::string& name);  // at most 15 bytes count
-// Gives way to everything else on this core, for good: a thread may not raise itself again. It
-// still gets a share of one or two per cent, so that it ends on a machine that is always busy.
+// Gives way to what else wants this core, for good: a thread may not raise itself again. Beside one
+// other thread that never rests it still gets a quarter, so that it lets go of locks soon.
 void LowerThisThread();
 
 }  // namespace conclave
