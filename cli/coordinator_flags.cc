@@ -17,11 +17,11 @@ void AddEpochFlags(CLI::App& app, CoordinatorConfig& core) {
       ->check(CLI::Range(1, kReplicasMax));
   AddDuration(app, "--heartbeat-limit", core.heartbeat_limit, "a worker is silent: it is dropped");
   AddDuration(app, "--wedge-limit", core.wedge_limit,
-              "a worker has a step to run and makes no progress: it is dropped");
+              "a worker has something to do and makes no progress: it is dropped");
   AddDuration(app, "--link-limit", core.link_limit,
               "a frame that was sent does not arrive: one end of that link is dropped");
   AddDuration(app, "--load-limit", core.load_limit,
-              "a load in the background makes no progress: it is given up");
+              "a load makes no progress: it is given up");
   AddDuration(app, "--connect-limit", core.connect_limit,
               "workers that have loaded do not reach one another: it is given up");
   AddDuration(app, "--move-limit", core.move_limit,

@@ -6,8 +6,12 @@
 namespace conclave {
 namespace {
 
-// A prefix draws a sequence to a worker that has at most so many more than the least busy one:
-// else one popular prompt would keep one worker busy and the others idle.
+// One sequence more brings a worker about as many rows as it will generate, and as much again to
+// compute when the worker is lost: as much as so many blocks of a prefix (256 tokens) save. Where
+// there are few sequences, a short prefix must not gather all of them on one worker.
+constexpr std::int32_t kBlocksPerSequence = 8;
+// However long it is, a prefix draws only to a worker that has at most so many more than the least
+// busy one: else one popular prompt would keep one worker busy and the others idle.
 constexpr std::int32_t kAffinitySlack = 8;
 
 bool LessLoaded(const HomeOffer& a, const HomeOffer& b) {
@@ -22,13 +26,14 @@ bool LessLoaded(const HomeOffer& a, const HomeOffer& b) {
 std::optional<std::size_t> ChooseHome(std::span<const HomeOffer> offers) {
   if (offers.empty()) return std::nullopt;
   const HomeOffer& idlest = *std::ranges::min_element(offers, LessLoaded);
-  std::size_t best = 0;
-  const auto hits = [&](const HomeOffer& offer) {
-    return offer.sequences <= idlest.sequences + kAffinitySlack ? offer.hit_blocks : 0;
+  const auto saved = [&](const HomeOffer& offer) {
+    const std::int32_t more = offer.sequences - idlest.sequences;
+    return (more <= kAffinitySlack ? offer.hit_blocks : 0) - more * kBlocksPerSequence;
   };
+  std::size_t best = 0;
   for (std::size_t i = 1; i < offers.size(); ++i) {
-    const std::int32_t here = hits(offers[i]);
-    const std::int32_t there = hits(offers[best]);
+    const std::int32_t here = saved(offers[i]);
+    const std::int32_t there = saved(offers[best]);
     if (here > there || (here == there && LessLoaded(offers[i], offers[best]))) best = i;
   }
   return best;

@@ -1,5 +1,5 @@
-// Which worker a sequence lives on: where its prefix is, unless that worker is much busier than
-// the others; then where the load is least.
+// Which worker a sequence lives on: where its prefix is, if that saves more than it costs that
+// worker to have more sequences than others; then where the load is least.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ struct HomeOffer {
   std::int32_t held = 0, total = 0;  // KV blocks
 };
 
-// Index into offers; nothing when there are none. Ties: fuller prefix, fewer sequences, smaller
-// part of the KV memory held, lower slot.
+// Index into offers; nothing when there are none. Ties: fewer sequences, smaller part of the KV
+// memory held, lower slot.
 std::optional<std::size_t> ChooseHome(std::span<const HomeOffer> offers);
 
 }  // namespace conclave

@@ -43,10 +43,7 @@ void Enter(CoordinatorState& state, Stage stage, Micros now) {
   ChangeOver& change = *state.change_over;
   change.stage = stage;
   change.stage_since = now;
-  for (Part& part : change.parts) {
-    part.answered = false;
-    part.heard = now;
-  }
+  for (Part& part : change.parts) part.answered = false;
 }
 
 void Begin(CoordinatorState& state, Cast cast, const std::vector<LinkId>& leavers, Micros now,
@@ -250,23 +247,15 @@ void TakeConnected(CoordinatorState& state, WorkerLink& link, Micros now,
   if (AllAnswered(*state.change_over)) JudgeConnections(state, now, outbox);
 }
 
-void TakeLoadProgress(CoordinatorState& state, WorkerLink& link, Micros now,
-                      const LoadProgress& progress) {
-  link.expert_bytes = progress.bytes_done;
-  Part* part = PartOf(state, link.id);
-  if (part == nullptr || part->bytes == progress.bytes_done) return;
-  part->bytes = progress.bytes_done;
-  part->heard = now;
-}
-
 void CheckChangeOver(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
   if (!state.change_over.has_value()) return;
   const ChangeOver& change = *state.change_over;
   if (change.stage == Stage::kLoading) {
     // One that is sent away takes the change with it: the rest is looked at when it comes again.
+    const Micros since = std::max(change.stage_since, state.listening_since);
     const auto late = std::ranges::find_if(change.parts, [&](const Part& part) {
-      return !part.answered &&
-             now - std::max(part.heard, state.listening_since) > state.config.load_limit;
+      const Micros loaded = state.membership.Find(part.link)->loaded;
+      return !part.answered && now - std::max(loaded, since) > state.config.load_limit;
     });
     if (late == change.parts.end()) return;
     Fail(state, late->link, now,

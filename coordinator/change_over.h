@@ -24,8 +24,6 @@ void TakeLoaded(CoordinatorState& state, WorkerLink& link, Micros now, const Loa
                 CoordinatorOutbox& outbox);
 void TakeConnected(CoordinatorState& state, WorkerLink& link, Micros now,
                    const Connected& connected, CoordinatorOutbox& outbox);
-void TakeLoadProgress(CoordinatorState& state, WorkerLink& link, Micros now,
-                      const LoadProgress& progress);
 
 // Whoever does not load or connect in time.
 void CheckChangeOver(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox);

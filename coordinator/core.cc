@@ -193,7 +193,7 @@ class CoordinatorCore::Impl {
   }
 
   void Take(WorkerLink& link, Micros now, const LoadProgress& progress, CoordinatorOutbox&) {
-    TakeLoadProgress(state_, link, now, progress);
+    TakeLoadProgress(link, now, progress);
   }
 
   void Take(WorkerLink& link, Micros now, const Loaded& loaded, CoordinatorOutbox& outbox) {

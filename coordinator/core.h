@@ -36,14 +36,18 @@ struct CoordinatorConfig {
       chunk_tokens;         // a prompt's chunk is at most so long; unset: the budget decides
   int expert_replicas = 1;  // owners of each expert, memory permitting (<= kReplicasMax)
   Micros heartbeat_limit = 700'000;
-  Micros wedge_limit = 5'000'000;    // a worker with a step to run makes no progress for so long
+  // A worker with a step to run makes no progress for so long, or one that is to be ready neither
+  // says so nor that it loads.
+  Micros wedge_limit = 5'000'000;
   Micros link_limit = 1'000'000;     // a frame that was sent does not arrive for so long
   Micros evidence_wait = 50'000;     // a broken step: so long for the news of who is gone
   Micros connect_limit = 5'000'000;  // Connect to Connected
-  Micros load_limit = 30'000'000;    // a load in the background makes no progress for so long
+  Micros load_limit = 30'000'000;    // a load makes no progress for so long
   Micros gather_limit = 30'000'000;  // then fewer workers than wanted will do, if they can
+  // The same when some of them have served before: this coordinator is new, not they. More than the
+  // longest pause between two dials of a worker.
+  Micros rejoin_limit = 3'000'000;
   Micros move_limit = 60'000'000;    // a drain waits so long for its sequences to be moved
-  Micros prepare_timeout = 600'000'000;   // first load may be long
   Micros hello_limit = 10'000'000;        // a link that has not said who it is goes
   Micros unavailable_limit = 30'000'000;  // requests wait so long for a cluster that is not there
 };

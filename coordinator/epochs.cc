@@ -47,7 +47,11 @@ void Ask(CoordinatorState& state, Formation formation, Micros now, CoordinatorOu
 
 // Nobody is a member, and nobody has come for so long that fewer than wanted will do.
 bool FewWillDo(const CoordinatorState& state, Micros now) {
-  return now - state.hello_last >= state.config.gather_limit;
+  const bool again = std::ranges::any_of(state.membership.links(), [](const auto& each) {
+    return each.second.greeted && each.second.hello.last_epoch.value > 0;
+  });
+  const Micros limit = state.config.gather_limit;
+  return now - state.hello_last >= (again ? std::min(limit, state.config.rejoin_limit) : limit);
 }
 
 // Without anything made ready before.
@@ -201,6 +205,21 @@ void Conclude(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
   }
 }
 
+// Why one that has not answered Prepare is given up; empty: it is not, yet. Loading may take as
+// long as it goes on; all else there is to do is done in a moment, unless its thread stands still.
+std::string WhyLate(const CoordinatorState& state, const WorkerLink& link, Micros now) {
+  const CoordinatorConfig& config = state.config;
+  const Micros since = std::max(state.formation->started, state.listening_since);
+  if (state.formation->beside) {
+    return now - since > config.connect_limit ? "not ready in time, with nothing left to load" : "";
+  }
+  const bool loads = now - std::max(link.loading, since) <= config.heartbeat_limit;
+  const Micros still = now - std::max(loads ? link.loaded : link.loading, since);
+  if (still <= (loads ? config.load_limit : config.wedge_limit)) return "";
+  return absl::StrCat("not ready, and ", loads ? "has loaded nothing" : "does not load either",
+                      " for ", still / 1000, " ms");
+}
+
 // Those whose processes end soon anyway go when nothing is left to do, even if the others cannot
 // serve without them.
 void DismissIdle(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
@@ -332,16 +351,15 @@ void Dismiss(CoordinatorState& state, LinkId id, CoordinatorOutbox& outbox) {
   state.membership.Remove(id);
 }
 
-void CheckPrepareTimeout(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
+void DropLate(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
   if (state.phase != ServicePhase::kPreparing) return;
-  const Micros limit =
-      state.formation->beside ? state.config.connect_limit : state.config.prepare_timeout;
-  if (now - std::max(state.formation->started, state.listening_since) <= limit) return;
-  std::vector<LinkId> late;
+  std::vector<std::pair<LinkId, std::string>> late;
   for (const Formation::Member& member : state.formation->members) {
-    if (member.answer == Answer::kPending) late.push_back(member.link);
+    if (member.answer != Answer::kPending) continue;
+    std::string why = WhyLate(state, *state.membership.Find(member.link), now);
+    if (!why.empty()) late.emplace_back(member.link, std::move(why));
   }
-  for (const LinkId link : late) DropWorker(state, link, now, "not ready in time", outbox);
+  for (const auto& [link, why] : late) DropWorker(state, link, now, why, outbox);
 }
 
 }  // namespace conclave

@@ -41,7 +41,7 @@ void RefuseWorker(CoordinatorState& state, LinkId link, Micros now, const std::s
 // It has nothing left to do here and may end.
 void Dismiss(CoordinatorState& state, LinkId link, CoordinatorOutbox& outbox);
 
-// Whoever has not answered Prepare in time goes.
-void CheckPrepareTimeout(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox);
+// Whoever was told to prepare and gets nowhere goes.
+void DropLate(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox);
 
 }  // namespace conclave

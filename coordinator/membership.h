@@ -30,6 +30,8 @@ struct WorkerLink {
   Micros changed = 0;  // when its heartbeat last said anything new about steps and exchanges
   Micros looked = 0;   // or that its thread looks for frames
   std::uint64_t expert_bytes = 0;
+  Micros loading = 0;  // when it last said that it loads experts
+  Micros loaded = 0;   // when it last said so and held more than before
 };
 
 class Membership {

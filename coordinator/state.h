@@ -103,8 +103,6 @@ struct ChangeOver {
     bool answered = false;  // in this stage
     std::string error;      // what Connected said
     SlotSet unreachable;
-    Micros heard = 0;         // the last sign that its load goes on
-    std::uint64_t bytes = 0;  // loaded, as it last said
   };
   Epoch epoch;
   Placement placement;

@@ -53,7 +53,7 @@ void Watch(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
       now - std::max(state.trouble->since, state.listening_since) > state.config.evidence_wait) {
     EndTrouble(state, now, outbox);
   }
-  CheckPrepareTimeout(state, now, outbox);
+  DropLate(state, now, outbox);
   CheckChangeOver(state, now, outbox);
 }
 
@@ -65,6 +65,12 @@ void TakeHeartbeat(WorkerLink& link, Micros now, const Heartbeat& heartbeat) {
   if (news) link.changed = now;
   if (news || heartbeat.looks != last.looks) link.looked = now;
   link.heartbeat = heartbeat;
+}
+
+void TakeLoadProgress(WorkerLink& link, Micros now, const LoadProgress& progress) {
+  link.loading = now;
+  if (progress.expert_bytes != link.expert_bytes) link.loaded = now;
+  link.expert_bytes = progress.expert_bytes;
 }
 
 void TakeBroken(CoordinatorState& state, WorkerLink& link, Micros now, const StepBroken& broken,

@@ -12,6 +12,7 @@ namespace conclave {
 void Watch(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox);
 
 void TakeHeartbeat(WorkerLink& link, Micros now, const Heartbeat& heartbeat);
+void TakeLoadProgress(WorkerLink& link, Micros now, const LoadProgress& progress);
 
 // A step did not end. Nothing new is planned; if nobody turns out to be gone, an epoch with the
 // same members follows after evidence_wait, or when all have said so.

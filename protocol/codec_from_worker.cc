@@ -141,8 +141,7 @@ void Put(const Heartbeat& in, pb::FromWorker& out) {
 }
 
 void Put(const LoadProgress& in, pb::FromWorker& out) {
-  out.mutable_load_progress()->set_bytes_done(in.bytes_done);
-  out.mutable_load_progress()->set_bytes_total(in.bytes_total);
+  out.mutable_load_progress()->set_expert_bytes(in.expert_bytes);
 }
 
 void Put(const LeaveAsked&, pb::FromWorker& out) { out.mutable_leave_asked(); }
@@ -320,8 +319,7 @@ absl::StatusOr<FromWorker> FromProto(const pb::FromWorker& in) {
     case pb::FromWorker::kHeartbeat:
       return Get(in.heartbeat());
     case pb::FromWorker::kLoadProgress:
-      return LoadProgress{.bytes_done = in.load_progress().bytes_done(),
-                          .bytes_total = in.load_progress().bytes_total()};
+      return LoadProgress{.expert_bytes = in.load_progress().expert_bytes()};
     case pb::FromWorker::kLeaveAsked:
       return LeaveAsked{};
     case pb::FromWorker::kLoaded:

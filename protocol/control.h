@@ -2,7 +2,8 @@
 //
 //   worker -> Hello; coordinator -> Welcome
 //   coordinator -> Prepare(e, view, placement); worker drops the old epoch, loads what it lacks,
-//   opens e -> Ready coordinator -> Commit(e, first step); from then on StepAsk of epoch e
+//   opens e -> LoadProgress while it loads, Ready
+//   coordinator -> Commit(e, first step); from then on StepAsk of epoch e
 // Between epochs a worker keeps its sequences, their tokens, block tables, K and V: exactly as the
 // last step it finished left them. A step that it did not finish leaves no trace (the coordinator
 // plans its closes, opens and chunks anew), and plans it had not begun are forgotten at Prepare.
@@ -32,7 +33,7 @@
 
 namespace conclave {
 
-inline constexpr std::uint32_t kWireVersion = 2;
+inline constexpr std::uint32_t kWireVersion = 3;
 
 enum class Role : std::uint8_t { kWorker, kExpert };  // kExpert: owns experts only, no sequences
 
@@ -155,9 +156,9 @@ struct Heartbeat {
   friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
 };
 
+// Experts are being packed; said with every heartbeat as long as that goes on.
 struct LoadProgress {
-  std::uint64_t bytes_done = 0;
-  std::uint64_t bytes_total = 0;
+  std::uint64_t expert_bytes = 0;  // of all that it holds
   friend bool operator==(const LoadProgress&, const LoadProgress&) = default;
 };
 

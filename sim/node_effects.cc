@@ -29,7 +29,7 @@ void Node::Carry(const LoadExperts& effect) {
     if (std::exchange(fail_next_load_, false) || args_.shape.flaw == Flaw::kNoMemory) {
       status = absl::ResourceExhaustedError("no memory for experts");
     }
-    say_(LoadProgress{shard_->expert_bytes(), shard_->expert_bytes()});
+    say_(LoadProgress{shard_->expert_bytes()});
     Post(WorkerEvent(ExpertsLoaded{effect.epoch, std::move(status)}));
   });
 }
@@ -77,7 +77,7 @@ void Node::PackAside(Epoch epoch, std::deque<std::size_t> left, absl::Status sta
             left.pop_front();
             status = packed.status();
             if (status.ok()) shard_->Put(*std::move(packed));
-            say_(LoadProgress{shard_->expert_bytes(), shard_->expert_bytes()});
+            say_(LoadProgress{shard_->expert_bytes()});
             return PackAside(epoch, std::move(left), std::move(status));
           }
           std::string address;

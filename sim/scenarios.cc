@@ -160,7 +160,6 @@ SimOptions Troubled(Dice& dice, int nodes_max) {
   coordinator.load_limit = 1'000'000;
   coordinator.gather_limit = 1'000'000;
   coordinator.move_limit = dice.Percent(50) ? 2'000'000 : 20'000;
-  coordinator.prepare_timeout = 2'000'000;
   coordinator.hello_limit = 1'500'000;
   coordinator.unavailable_limit = dice.Percent(20) ? 700'000 : 10'000'000;
   options.faults.restart = true;

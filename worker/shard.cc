@@ -14,12 +14,12 @@ Shard::Shard(const Args& args) : args_(args) {
   experts_.resize(moe_layers_.size() * static_cast<std::size_t>(args.model.experts));
 }
 
-absl::StatusOr<std::unique_ptr<Shard>> Shard::Load(const Args& args) {
+absl::StatusOr<std::unique_ptr<Shard>> Shard::Load(const Args& args, Lanes& lanes) {
   if (args.model.qkv_bias) {
     return absl::FailedPreconditionError("qkv biases: this model family is not served");
   }
   std::unique_ptr<Shard> shard(new Shard(args));
-  if (args.role == Role::kWorker) RETURN_IF_ERROR(shard->LoadShared());
+  if (args.role == Role::kWorker) RETURN_IF_ERROR(shard->LoadShared(lanes));
   return shard;
 }
 
@@ -28,14 +28,15 @@ absl::StatusOr<TensorView> Shard::Find(TensorRole role, int layer, int expert) c
 }
 
 // A vector, widened exactly: it is a table with one row.
-absl::StatusOr<std::vector<float>> Shard::Vector(TensorRole role, int layer) const {
+absl::StatusOr<std::vector<float>> Shard::Vector(TensorRole role, int layer,
+                                                 Lanes& lanes) const {
   ASSIGN_OR_RETURN(TensorView view, Find(role, layer));
   const std::int64_t length = view.rows * view.cols;
   view.rows = 1;
   view.cols = length;
   std::vector<float> values(static_cast<std::size_t>(length));
   const TokenId first = 0;
-  args_.lanes.Run([&](const Lane& lane) {
+  lanes.Run([&](const Lane& lane) {
     args_.kernels.embed(
         {.ids = {&first, 1}, .table = view, .out = {values.data(), 1, length, length}}, lane);
   });
@@ -55,7 +56,8 @@ void Shard::LetGo(const TensorView& view) const {
 }
 
 // Matrices of these roles stacked along n: q, k and v become one product.
-absl::StatusOr<PackedMatrix> Shard::PackRoles(std::span<const TensorRole> roles, int layer) {
+absl::StatusOr<PackedMatrix> Shard::PackRoles(std::span<const TensorRole> roles, int layer,
+                                              Lanes& lanes) {
   std::array<TensorView, 3> views;
   PackedMatrix packed;
   for (std::size_t i = 0; i < roles.size(); ++i) {
@@ -65,7 +67,7 @@ absl::StatusOr<PackedMatrix> Shard::PackRoles(std::span<const TensorRole> roles,
   }
   ASSIGN_OR_RETURN(std::byte * out, TakeShared(args_.kernels.packed_bytes(packed.n, packed.k)));
   packed.data = out;
-  args_.lanes.Run([&](const Lane& lane) {
+  lanes.Run([&](const Lane& lane) {
     args_.kernels.pack({.sources = {views.data(), roles.size()}, .out = out}, lane);
   });
   for (std::size_t i = 0; i < roles.size(); ++i) LetGo(views[i]);
@@ -84,21 +86,21 @@ absl::StatusOr<PackedFfn> Shard::PackDense(int layer) {
   return PackedFfn{pack.out};
 }
 
-absl::Status Shard::LoadLayer(int index) {
+absl::Status Shard::LoadLayer(int index, Lanes& lanes) {
   Layer layer;
-  ASSIGN_OR_RETURN(layer.attention_norm, Vector(TensorRole::kAttentionNorm, index));
-  ASSIGN_OR_RETURN(layer.ffn_norm, Vector(TensorRole::kFfnNorm, index));
+  ASSIGN_OR_RETURN(layer.attention_norm, Vector(TensorRole::kAttentionNorm, index, lanes));
+  ASSIGN_OR_RETURN(layer.ffn_norm, Vector(TensorRole::kFfnNorm, index, lanes));
   if (args_.model.qk_norm) {
-    ASSIGN_OR_RETURN(layer.q_norm, Vector(TensorRole::kQNorm, index));
-    ASSIGN_OR_RETURN(layer.k_norm, Vector(TensorRole::kKNorm, index));
+    ASSIGN_OR_RETURN(layer.q_norm, Vector(TensorRole::kQNorm, index, lanes));
+    ASSIGN_OR_RETURN(layer.k_norm, Vector(TensorRole::kKNorm, index, lanes));
   }
   constexpr std::array kQkv = {TensorRole::kQ, TensorRole::kK, TensorRole::kV};
   constexpr std::array kO = {TensorRole::kO};
   constexpr std::array kRouter = {TensorRole::kRouter};
-  ASSIGN_OR_RETURN(layer.qkv, PackRoles(kQkv, index));
-  ASSIGN_OR_RETURN(layer.o, PackRoles(kO, index));
+  ASSIGN_OR_RETURN(layer.qkv, PackRoles(kQkv, index, lanes));
+  ASSIGN_OR_RETURN(layer.o, PackRoles(kO, index, lanes));
   if (args_.model.layers[static_cast<std::size_t>(index)].ffn == FfnKind::kMoe) {
-    ASSIGN_OR_RETURN(layer.router, PackRoles(kRouter, index));
+    ASSIGN_OR_RETURN(layer.router, PackRoles(kRouter, index, lanes));
   } else {
     ASSIGN_OR_RETURN(layer.dense, PackDense(index));
   }
@@ -106,11 +108,11 @@ absl::Status Shard::LoadLayer(int index) {
   return absl::OkStatus();
 }
 
-absl::Status Shard::LoadShared() {
+absl::Status Shard::LoadShared(Lanes& lanes) {
   const auto layers = static_cast<int>(args_.model.layers.size());
   layers_.reserve(static_cast<std::size_t>(layers));
   for (int l = 0; l < layers; ++l) {
-    RETURN_IF_ERROR(LoadLayer(l));
+    RETURN_IF_ERROR(LoadLayer(l, lanes));
     // The total is an estimate until the last layer is packed: all layers are much alike.
     if (args_.progress) {
       args_.progress(shared_, shared_ / static_cast<std::uint64_t>(l + 1) *
@@ -118,10 +120,10 @@ absl::Status Shard::LoadShared() {
     }
   }
   ASSIGN_OR_RETURN(embedding_, Find(TensorRole::kEmbedding, -1));
-  ASSIGN_OR_RETURN(final_norm_, Vector(TensorRole::kFinalNorm, -1));
+  ASSIGN_OR_RETURN(final_norm_, Vector(TensorRole::kFinalNorm, -1, lanes));
   const std::array head = {args_.model.tied_embeddings ? TensorRole::kEmbedding
                                                        : TensorRole::kHead};
-  ASSIGN_OR_RETURN(head_, PackRoles(head, -1));
+  ASSIGN_OR_RETURN(head_, PackRoles(head, -1, lanes));
   if (args_.progress) args_.progress(shared_, shared_);
   return absl::OkStatus();
 }

@@ -33,7 +33,7 @@ class Shard {
     const TensorSource& tensors;
     const KernelSet& kernels;
     Role role = Role::kWorker;
-    Lanes& lanes;
+    Lanes& lanes;  // that LoadMissingExperts packs on
     Memory& memory = SharedHeap();
     LoadProgressFn progress;                // may be empty
     std::uint64_t expert_memory_bytes = 0;  // room for experts; 0: no limit but the memory's
@@ -60,8 +60,11 @@ class Shard {
   };
 
   // Packs what every placement needs; no experts yet. Role kExpert: nothing. Errors name the
-  // tensor.
-  static absl::StatusOr<std::unique_ptr<Shard>> Load(const Args& args);
+  // tensor. Packs on `lanes`, of which nothing is kept.
+  static absl::StatusOr<std::unique_ptr<Shard>> Load(const Args& args, Lanes& lanes);
+  static absl::StatusOr<std::unique_ptr<Shard>> Load(const Args& args) {
+    return Load(args, args.lanes);
+  }
 
   // Packs what is missing of a share on all lanes, as fast as they can. What is not of it is kept,
   // unless there is no room for both. On error the shard holds what it held, at least of the share,
@@ -100,13 +103,14 @@ class Shard {
 
  private:
   explicit Shard(const Args& args);
-  absl::Status LoadShared();
-  absl::Status LoadLayer(int index);
-  absl::StatusOr<PackedMatrix> PackRoles(std::span<const TensorRole> roles, int layer);
+  absl::Status LoadShared(Lanes& lanes);
+  absl::Status LoadLayer(int index, Lanes& lanes);
+  absl::StatusOr<PackedMatrix> PackRoles(std::span<const TensorRole> roles, int layer,
+                                         Lanes& lanes);
   absl::StatusOr<PackedFfn> PackDense(int layer);
   absl::StatusOr<TensorView> Find(TensorRole role, int layer, int expert = -1) const;
   void LetGo(const TensorView& view) const;
-  absl::StatusOr<std::vector<float>> Vector(TensorRole role, int layer) const;
+  absl::StatusOr<std::vector<float>> Vector(TensorRole role, int layer, Lanes& lanes) const;
   absl::StatusOr<std::byte*> TakeShared(std::size_t bytes);
   absl::Status PackMissing(const Share& share, const std::atomic<bool>& stop);
   absl::Status CheckShape(const Placement& placement) const;

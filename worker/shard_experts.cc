@@ -116,34 +116,30 @@ absl::Status Shard::LoadMissingExperts(const Placement& placement, Slot slot,
   return PackMissing(share, stop);
 }
 
+// Each lane puts what it has packed: the places are different ones.
 absl::Status Shard::PackMissing(const Share& share, const std::atomic<bool>& stop) {
   ASSIGN_OR_RETURN(const std::vector<std::size_t> missing, Missing(share));
   RETURN_IF_ERROR(Room(missing.size()));
-  // Those that nobody tried stay "unknown".
-  std::vector<absl::StatusOr<PackedExpert>> packed(missing.size());
-  const std::uint64_t each = one_expert_bytes();
+  const std::uint64_t all = one_expert_bytes() * missing.size();
   std::atomic<std::uint64_t> done{0};
   std::atomic<bool> failed{false};
+  absl::Status failure;  // of the first that failed
   args_.lanes.Run([&](const Lane& lane) {
     for (auto i = lane.Take(); i < static_cast<std::int64_t>(missing.size()); i = lane.Take()) {
       if (failed.load(std::memory_order_relaxed) || stop.load(std::memory_order_relaxed)) return;
-      const auto at = static_cast<std::size_t>(i);
-      packed[at] = Pack(missing[at]);
-      if (!packed[at].ok()) return failed.store(true, std::memory_order_relaxed);
-      const std::uint64_t bytes = done.fetch_add(each, std::memory_order_relaxed) + each;
-      if (lane.index == 0 && args_.progress) args_.progress(bytes, each * missing.size());
+      absl::StatusOr<PackedExpert> packed = Pack(missing[static_cast<std::size_t>(i)]);
+      if (!packed.ok()) {
+        if (!failed.exchange(true)) failure = packed.status();
+        return;
+      }
+      Put(*std::move(packed));
+      const std::uint64_t bytes = done.fetch_add(one_expert_bytes()) + one_expert_bytes();
+      if (lane.index == 0 && args_.progress) args_.progress(bytes, all);
     }
   });
-  for (const absl::StatusOr<PackedExpert>& one : packed) {
-    if (!one.ok() && !absl::IsUnknown(one.status())) return one.status();
-  }
-  bool all = true;
-  for (absl::StatusOr<PackedExpert>& one : packed) {
-    all = all && one.ok();
-    if (one.ok()) Put(*std::move(one));
-  }
-  if (!all) return absl::CancelledError("loading was stopped");
-  if (args_.progress) args_.progress(each * missing.size(), each * missing.size());
+  if (failed) return failure;
+  if (done < all) return absl::CancelledError("loading was stopped");
+  if (args_.progress) args_.progress(all, all);
   return absl::OkStatus();
 }
 

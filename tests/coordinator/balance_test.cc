@@ -12,15 +12,25 @@ TEST(Balance, NobodyToChoose) { EXPECT_FALSE(ChooseHome({}).has_value()); }
 TEST(Balance, ThePrefixDraws) {
   const std::vector<HomeOffer> offers = {
       {.slot = Slot{0}, .sequences = 0, .total = 8},
-      {.slot = Slot{1}, .hit_blocks = 2, .sequences = 5, .total = 8},
-      {.slot = Slot{2}, .hit_blocks = 1, .sequences = 0, .total = 8}};
+      {.slot = Slot{1}, .hit_blocks = 41, .sequences = 5, .total = 8},
+      {.slot = Slot{2}, .hit_blocks = 0, .sequences = 0, .total = 8}};
   EXPECT_EQ(ChooseHome(offers), 1u);
+}
+
+TEST(Balance, ButNotForLessThanItCostsToHaveMoreSequences) {
+  std::vector<HomeOffer> offers = {
+      {.slot = Slot{0}, .sequences = 0, .total = 8},
+      {.slot = Slot{1}, .hit_blocks = 39, .sequences = 5, .total = 8},
+      {.slot = Slot{2}, .hit_blocks = 1, .sequences = 0, .total = 8}};
+  EXPECT_EQ(ChooseHome(offers), 2u);
+  offers[2].sequences = 1;
+  EXPECT_EQ(ChooseHome(offers), 0u);
 }
 
 TEST(Balance, ButNotToAWorkerThatIsMuchBusier) {
   const std::vector<HomeOffer> offers = {
       {.slot = Slot{0}, .sequences = 0, .total = 8},
-      {.slot = Slot{1}, .hit_blocks = 2, .sequences = 50, .total = 8}};
+      {.slot = Slot{1}, .hit_blocks = 999, .sequences = 9, .total = 8}};
   EXPECT_EQ(ChooseHome(offers), 0u);
 }
 

@@ -119,6 +119,21 @@ TEST(Epochs, FewerThanWantedWillDoWhenNobodyComesForLong) {
   EXPECT_EQ(world.core().Status(0).workers.size(), 2u);
 }
 
+TEST(Epochs, AfterARestartOfTheCoordinatorOneThatDoesNotComeBackIsNotWaitedForLong) {
+  World world(ClusterOf(3));
+  for (const char* uuid : {"one", "two"}) {
+    Hello hello = World::HelloOf(uuid, {});
+    hello.last_epoch = Epoch{40};
+    world.JoinAs(hello);
+    Wait(world, 2'900'000);
+    EXPECT_FALSE(world.core().ready());
+  }
+  Wait(world, 200'000);
+  world.Settle();
+  EXPECT_TRUE(world.core().ready());
+  EXPECT_EQ(world.core().Status(0).workers.size(), 2u);
+}
+
 TEST(Epochs, WithReplicasALossLeavesNoExpertWithoutOwner) {
   CoordinatorConfig config = ClusterOf(3);
   config.expert_replicas = 2;
@@ -266,10 +281,8 @@ TEST(Epochs, WhoCannotLoadGoesAndTheOthersServe) {
   EXPECT_EQ(world.core().Status(0).workers.size(), 2u);
 }
 
-TEST(Epochs, WhoIsNotReadyInTimeGoes) {
-  CoordinatorConfig config = ClusterOf(2);
-  config.prepare_timeout = 5'000'000;
-  World world(config);
+TEST(Epochs, WhoNeitherIsReadyNorLoadsGoes) {
+  World world(ClusterOf(2));
   const LinkId first = world.Join({});
   const LinkId second = world.Join({});
   world.WorkerAt(second)->said().clear();
@@ -282,6 +295,42 @@ TEST(Epochs, WhoIsNotReadyInTimeGoes) {
   world.Join({});
   world.Settle();
   EXPECT_TRUE(world.core().ready());
+}
+
+TEST(Epochs, LoadingMayTakeLongButMustGetOn) {
+  World world(ClusterOf(2));
+  const LinkId first = world.Join({});
+  const LinkId second = world.Join({});
+  world.WorkerAt(second)->said().clear();
+  world.Deliver(first);
+  std::uint64_t bytes = 0;
+  const auto load = [&](Micros micros, std::uint64_t each) {
+    for (; micros > 0; micros -= 100'000) {
+      world.Pass(100'000);
+      world.Say(second, LoadProgress{.expert_bytes = bytes += each});
+    }
+  };
+  load(60'000'000, 1);
+  load(29'900'000, 0);
+  EXPECT_TRUE(world.dropped().empty());
+  load(300'000, 0);
+  ASSERT_TRUE(world.dropped().contains(second));
+  EXPECT_NE(world.dropped().at(second).find("has loaded nothing"), std::string::npos);
+}
+
+TEST(Epochs, WhoHasStoppedLoadingMustBeReadySoon) {
+  World world(ClusterOf(2));
+  const LinkId first = world.Join({});
+  const LinkId second = world.Join({});
+  world.WorkerAt(second)->said().clear();
+  world.Deliver(first);
+  Wait(world, 4'000'000);
+  world.Say(second, LoadProgress{.expert_bytes = 1});
+  Wait(world, 5'000'000);
+  EXPECT_TRUE(world.dropped().empty());
+  Wait(world, 200'000);
+  ASSERT_TRUE(world.dropped().contains(second));
+  EXPECT_NE(world.dropped().at(second).find("does not load"), std::string::npos);
 }
 
 TEST(Epochs, SilenceIsDeath) {

@@ -213,8 +213,7 @@ TEST_F(LoaderTest, AnUrgentLoadOvertakesTheOneInTheBackground) {
   a.loader().Do(LoadAside{kNext, EvenAmong(2), Slot{0}});
   gate.arrived.wait();
   ASSERT_TRUE(a.loader().Progress().has_value());
-  EXPECT_GT(a.loader().Progress()->bytes_done, 0u);
-  EXPECT_EQ(a.loader().Progress()->bytes_total, ShareBytes(a.shard(), 2));
+  EXPECT_GT(a.loader().Progress()->expert_bytes, 0u);
   const PackedFfn early = a.shard().Expert(0, 0);
   a.loader().Do(LoadExperts{Epoch{6}, EvenAmong(1), Slot{0}});
   const auto urgent = a.Next<ExpertsLoaded>();
@@ -227,6 +226,22 @@ TEST_F(LoaderTest, AnUrgentLoadOvertakesTheOneInTheBackground) {
   a.loader().Do(LoadAside{Epoch{7}, EvenAmong(1), Slot{0}});
   EXPECT_EQ(a.Next<LoadedAside>().epoch, Epoch{7}) << "nothing is heard of the first";
   EXPECT_EQ(a.shard().expert_bytes(), ShareBytes(a.shard(), 1));
+}
+
+TEST_F(LoaderTest, AnUrgentLoadShowsThatItGoesOn) {
+  const Gate gate(*tensors_, "model.layers.1.mlp.experts.0.gate_proj.weight");
+  Desk a(model_, gate, hub_, kForEver);
+  a.loader().Do(LoadExperts{kNext, EvenAmong(1), Slot{0}});
+  gate.arrived.wait();
+  // The other lane packs all the others.
+  const std::uint64_t all = ShareBytes(a.shard(), 1);
+  while (a.loader().Progress()->expert_bytes < all - a.shard().one_expert_bytes()) {
+    std::this_thread::yield();
+  }
+  gate.opened.count_down();
+  EXPECT_TRUE(a.Next<ExpertsLoaded>().status.ok());
+  EXPECT_EQ(a.shard().expert_bytes(), all);
+  EXPECT_FALSE(a.loader().Progress().has_value());
 }
 
 TEST_F(LoaderTest, TrimsInTurnAndMakesRoomOnlyOfWhatNobodyNeeds) {

@@ -55,7 +55,7 @@ std::vector<FromWorker> FromWorkerExamples() {
           Loaded{.epoch = Epoch{3}, .ok = true, .error = {}, .address = "b", .expert_bytes = 9},
           Connected{.epoch = Epoch{3}, .ok = false, .error = "slot 127", .unreachable = slots},
           RecorderTold{.ticket = 4, .text = "lines"},
-          LoadProgress{.bytes_done = 1, .bytes_total = 2},
+          LoadProgress{.expert_bytes = 1},
           LeaveAsked{}};
 }
 

@@ -102,8 +102,8 @@ void Loader::AbortAside(std::optional<Epoch> unless) {
 }
 
 std::optional<LoadProgress> Loader::Progress() const {
-  if (!packer_.loading()) return std::nullopt;
-  return packer_.progress();
+  if (!urgent_.load(std::memory_order_relaxed) && !packer_.loading()) return std::nullopt;
+  return LoadProgress{.expert_bytes = args_.shard.expert_bytes()};
 }
 
 void Loader::Run() {
@@ -126,7 +126,9 @@ void Loader::Run() {
 }
 
 void Loader::Carry(LoadExperts& load) {
+  urgent_ = true;
   absl::Status status = args_.shard.LoadMissingExperts(load.placement, load.slot, stop_load_);
+  urgent_ = false;
   if (absl::IsCancelled(status)) return;  // whoever stopped it does not wait for an answer
   args_.tell(ExpertsLoaded{load.epoch, std::move(status)});
 }

@@ -53,7 +53,7 @@ class Loader {
 
   // Any thread. Ends the aside exchange unless it is of `epoch`.
   void AbortAside(std::optional<Epoch> unless);
-  // How far the load that runs is, if one does.
+  // Any thread. What the shard holds, if a load runs.
   std::optional<LoadProgress> Progress() const;
 
  private:
@@ -85,6 +85,7 @@ class Loader {
   std::optional<Epoch> wanted_;  // the epoch that is being made ready aside
   AsideExchange aside_;
   std::atomic<bool> stop_load_{false};
+  std::atomic<bool> urgent_{false};  // experts are packed on lanes
   Packer packer_;
   std::thread thread_;
 };

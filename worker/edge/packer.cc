@@ -65,11 +65,6 @@ void Packer::Yield(const Placement& placement, Slot slot) {
   running_ = Share{placement, slot};
 }
 
-LoadProgress Packer::progress() const {
-  return {.bytes_done = bytes_done_.load(std::memory_order_relaxed),
-          .bytes_total = bytes_total_.load(std::memory_order_relaxed)};
-}
-
 void Packer::Run() {
   NameThisThread("packer");
   LowerThisThread();
@@ -130,13 +125,9 @@ absl::StatusOr<std::vector<std::size_t>> Packer::Plan(Lock& lock, const LoadAsid
 // Nothing when it was stopped.
 std::optional<absl::Status> Packer::Load(Lock& lock, const LoadAside& load) {
   const std::uint64_t generation = generation_;
-  bytes_done_ = 0;
-  bytes_total_ = 0;
   const absl::StatusOr<std::vector<std::size_t>> missing = Plan(lock, load);
   if (generation != generation_) return std::nullopt;
   if (!missing.ok()) return missing.status();
-  const std::uint64_t each = shard_.one_expert_bytes();
-  bytes_total_ = each * missing->size();
   for (const std::size_t index : *missing) {
     lock.unlock();
     absl::StatusOr<Shard::PackedExpert> packed = shard_.Pack(index);
@@ -144,7 +135,6 @@ std::optional<absl::Status> Packer::Load(Lock& lock, const LoadAside& load) {
     if (generation != generation_) return std::nullopt;
     if (!packed.ok()) return packed.status();
     shard_.Put(*std::move(packed));
-    bytes_done_ += each;
   }
   return absl::OkStatus();
 }

@@ -39,7 +39,6 @@ class Packer {
   // share given. Does not wait for the expert that is being packed: it is thrown away.
   void Yield(const Placement& placement, Slot slot);
 
-  LoadProgress progress() const;  // of the Load that runs; nothing in all: none does
   bool loading() const { return loading_.load(std::memory_order_relaxed); }
 
  private:
@@ -67,7 +66,6 @@ class Packer {
   std::optional<Share> running_;  // what the running epoch needs
   bool stopping_ = false;
   std::atomic<bool> loading_{false};
-  std::atomic<std::uint64_t> bytes_done_{0}, bytes_total_{0};
   std::thread thread_;
 };
 

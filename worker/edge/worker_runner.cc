@@ -20,6 +20,7 @@
 #include "worker/edge/incarnation.h"
 #include "worker/edge/kv_budget.h"
 #include "worker/edge/load_log.h"
+#include "worker/edge/load_shard.h"
 #include "worker/edge/loader.h"
 #include "worker/edge/machine.h"
 #include "worker/edge/step_totals.h"
@@ -173,17 +174,18 @@ absl::Status WorkerRunner::Impl::Open() {
                 .bytes = options_.kv_memory_bytes,
                 .available_bytes = AvailableMemoryBytes()});
   const int threads = options_.threads > 0 ? options_.threads : CoresHere();
-  pool_ = std::make_unique<ThreadPool>(
-      ThreadPool::Options{.threads = threads, .first_cpu_pinned = options_.first_cpu_pinned});
-  SetComputeThreadFloatMode();  // this thread is a lane while it packs
-  ASSIGN_OR_RETURN(shard_, Shard::Load({.model = checkpoint_.config,
-                                        .tensors = *checkpoint_.tensors,
-                                        .kernels = kernels_,
-                                        .role = options_.role,
-                                        .lanes = *pool_,
-                                        .memory = memory_,
-                                        .progress = load_log_.AsFunction(),
-                                        .expert_memory_bytes = options_.expert_memory_bytes}));
+  const ThreadPool::Options lanes{.threads = threads,
+                                  .first_cpu_pinned = options_.first_cpu_pinned};
+  pool_ = std::make_unique<ThreadPool>(lanes);
+  ASSIGN_OR_RETURN(shard_, LoadShard({.model = checkpoint_.config,
+                                      .tensors = *checkpoint_.tensors,
+                                      .kernels = kernels_,
+                                      .role = options_.role,
+                                      .lanes = *pool_,
+                                      .memory = memory_,
+                                      .progress = load_log_.AsFunction(),
+                                      .expert_memory_bytes = options_.expert_memory_bytes},
+                                     lanes));
   if (options_.role == Role::kWorker) {
     options_.log(LogLevel::kInfo,
                  absl::StrCat("kv cache: ", kv_.tokens(), " tokens in ", kv_.bytes >> 20, " MiB"));
