@@ -235,9 +235,11 @@ TEST_F(LoaderTest, AnUrgentLoadShowsThatItGoesOn) {
   gate.arrived.wait();
   // The other lane packs all the others.
   const std::uint64_t all = ShareBytes(a.shard(), 1);
-  while (a.loader().Progress()->expert_bytes < all - a.shard().one_expert_bytes()) {
-    std::this_thread::yield();
-  }
+  std::optional<LoadProgress> progress;
+  do {
+    progress = a.loader().Progress();
+    ASSERT_TRUE(progress.has_value());
+  } while (progress->expert_bytes < all - a.shard().one_expert_bytes());
   gate.opened.count_down();
   EXPECT_TRUE(a.Next<ExpertsLoaded>().status.ok());
   EXPECT_EQ(a.shard().expert_bytes(), all);
