@@ -22,6 +22,14 @@ class Memory {
   // These bytes of a span that was taken will be written soon: the first touch of a page can take
   // milliseconds, better spent beside a step than in it. Waits for nothing; changes no byte.
   virtual void Expect(std::span<std::byte> bytes) { static_cast<void>(bytes); }
+  // One step towards keeping `spans` spans of `bytes` ready, all their pages found, for Takes of
+  // just so many bytes. Takes milliseconds, on the caller's thread. False: there is nothing more to
+  // do, or nothing that can be done now. Any thread, one caller at a time.
+  virtual bool Stock(std::size_t bytes, std::size_t spans) {
+    static_cast<void>(bytes);
+    static_cast<void>(spans);
+    return false;
+  }
   // What Take could give now and nobody would miss: memory may be promised first and only found
   // wanting when it is written to, which ends the process. A guess; any thread.
   virtual std::uint64_t Left() const { return std::numeric_limits<std::uint64_t>::max(); }

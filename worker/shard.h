@@ -84,6 +84,8 @@ class Shard {
   absl::Status Room(std::size_t experts) const;  // for so many more; ResourceExhausted
   absl::StatusOr<PackedExpert> Pack(std::size_t index) const;
   void Put(PackedExpert expert);
+  // Memory for so many more, as far as the limit allows; as Memory::Stock.
+  bool Stock(std::size_t experts) const;
   // Drops every expert that is in no share; the memory is the caller's to give back.
   std::vector<MemoryBlock> Trim(std::span<const Share> keep);
 

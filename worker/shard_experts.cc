@@ -1,4 +1,5 @@
 // The part of the shard that changes with the placement.
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <utility>
@@ -86,6 +87,15 @@ void Shard::Put(PackedExpert expert) {
   if (place.held()) return;
   held_bytes_.fetch_add(one_expert_bytes(), std::memory_order_relaxed);
   place = std::move(expert.block);
+}
+
+bool Shard::Stock(std::size_t experts) const {
+  const std::uint64_t each = one_expert_bytes();
+  if (const std::uint64_t limit = args_.expert_memory_bytes; limit > 0) {
+    const std::uint64_t held = expert_bytes();
+    experts = std::min<std::uint64_t>(experts, limit > held ? (limit - held) / each : 0);
+  }
+  return args_.memory.Stock(each, experts);
 }
 
 std::vector<MemoryBlock> Shard::Trim(std::span<const Share> keep) {

@@ -48,12 +48,14 @@ class Gate final : public TensorSource {
 class Desk {
  public:
   Desk(const ModelConfig& model, const TensorSource& tensors, LocalHub& hub, Micros trial_limit,
-       std::uint64_t expert_memory = 0)
+       std::uint64_t expert_memory = 0, Memory& memory = SharedHeap(),
+       Micros stock_after = kForEver)
       : shard_(*Shard::Load({.model = model,
                              .tensors = tensors,
                              .kernels = kRefKernels,
                              .role = Role::kExpert,
                              .lanes = pool_,
+                             .memory = memory,
                              .progress = {},
                              .expert_memory_bytes = expert_memory})),
         loader_({.shard = *shard_,
@@ -64,7 +66,8 @@ class Desk {
                        return made;
                      },
                  .tell = [this](WorkerEvent event) { Hear(std::move(event)); },
-                 .trial_limit = trial_limit}) {}
+                 .trial_limit = trial_limit,
+                 .stock_after = stock_after}) {}
 
   Loader& loader() { return loader_; }
   // Until the loader is inside the trial of the newest backend.
@@ -269,6 +272,57 @@ TEST_F(LoaderTest, TrimsInTurnAndMakesRoomOnlyOfWhatNobodyNeeds) {
   a.loader().Do(LoadAside{Epoch{8}, EvenAmong(4), Slot{3}});
   EXPECT_TRUE(a.Next<LoadedAside>().status.ok());
   EXPECT_EQ(a.shard().expert_bytes(), each * half / 2);
+}
+
+// Counts what is wanted in stock.
+class Storehouse final : public Memory {
+ public:
+  absl::StatusOr<std::span<std::byte>> Take(std::size_t bytes) override {
+    return SharedHeap().Take(bytes);
+  }
+  void Give(std::span<std::byte> bytes) override { SharedHeap().Give(bytes); }
+  bool Stock(std::size_t bytes, std::size_t spans) override {
+    bytes_ = bytes;
+    const std::size_t have = have_.load();
+    if (have == spans) return false;
+    have_ = have < spans ? have + 1 : have - 1;
+    return true;
+  }
+  void Await(std::size_t spans) const {
+    while (have_ != spans) std::this_thread::yield();
+  }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  std::atomic<std::size_t> have_{0}, bytes_{0};
+};
+
+TEST_F(LoaderTest, MemoryForALostOnesExpertsIsMadeReadyWhenNothingElseIsToBeDone) {
+  Storehouse memory;
+  Desk a(model_, *tensors_, hub_, kForEver, 0, memory, 0);
+  const auto share = [&](int slots) {
+    return static_cast<std::size_t>(model_.experts / slots * model_.moe_layers);
+  };
+  a.loader().Do(LoadExperts{Epoch{1}, EvenAmong(4), Slot{0}});
+  ASSERT_TRUE(a.Next<ExpertsLoaded>().status.ok());
+  a.loader().Do(TrimExperts{EvenAmong(4), Slot{0}});
+  memory.Await((share(4) + 2) / 3);
+  EXPECT_EQ(memory.bytes(), a.shard().one_expert_bytes());
+  a.loader().Do(TrimExperts{EvenAmong(2), Slot{0}});
+  memory.Await(share(2));
+  a.loader().Do(TrimExperts{EvenAmong(1), Slot{0}});
+  memory.Await(0);
+}
+
+TEST_F(LoaderTest, MemoryIsMadeReadyOnlyWithinTheLimit) {
+  Storehouse memory;
+  const std::uint64_t each = Desk(model_, *tensors_, hub_, 0).shard().one_expert_bytes();
+  const auto quarter = static_cast<std::uint64_t>(model_.experts / 4 * model_.moe_layers);
+  Desk a(model_, *tensors_, hub_, kForEver, each * (quarter + 1), memory, 0);
+  a.loader().Do(LoadExperts{Epoch{1}, EvenAmong(4), Slot{0}});
+  ASSERT_TRUE(a.Next<ExpertsLoaded>().status.ok());
+  a.loader().Do(TrimExperts{EvenAmong(4), Slot{0}});
+  memory.Await(1);
 }
 
 TEST_F(LoaderTest, WhatIsForgottenIsNeverHeardOf) {

@@ -136,6 +136,32 @@ TEST(HugePageMemory, WhatIsExpectedIsThereBeforeItIsTouched) {
   memory.Give(*span);
 }
 
+TEST(HugePageMemory, WhatIsInStockIsThereBeforeItIsTouched) {
+  constexpr std::size_t kBytes = 2 * HugePageMemory::kHugePage + 4096;
+  HugePageMemory memory;
+  EXPECT_FALSE(memory.Stock(HugePageMemory::kMappedFrom - 1, 1)) << "that is the heap's";
+  EXPECT_TRUE(memory.Stock(kBytes, 2));
+  EXPECT_TRUE(memory.Stock(kBytes, 2));
+  EXPECT_FALSE(memory.Stock(kBytes, 2));
+  const auto other = memory.Take(kBytes + 1);
+  const auto first = memory.Take(kBytes);
+  ASSERT_TRUE(other.ok() && first.ok());
+  EXPECT_FALSE(Resident(other->first(kBytes - 4096)));
+  EXPECT_TRUE(Resident(*first));
+  EXPECT_TRUE(std::ranges::all_of(*first, [](std::byte b) { return b == std::byte{0}; }));
+  // One is left: it goes when fewer are wanted, or others.
+  EXPECT_TRUE(memory.Stock(2 * kBytes, 1));
+  EXPECT_TRUE(memory.Stock(2 * kBytes, 1));
+  EXPECT_FALSE(memory.Stock(2 * kBytes, 1));
+  EXPECT_TRUE(memory.Stock(2 * kBytes, 0));
+  EXPECT_FALSE(memory.Stock(2 * kBytes, 0));
+  const auto fresh = memory.Take(2 * kBytes);
+  ASSERT_TRUE(fresh.ok());
+  EXPECT_FALSE(Resident(*fresh));
+  for (const auto& span : {*other, *first, *fresh}) memory.Give(span);
+  EXPECT_TRUE(memory.Stock(kBytes, 1)) << "what is in stock at the end goes with it";
+}
+
 TEST(Machine, AControlGroupsLimitCounts) {
   const std::string folder = testing::TempDir() + "group";
   std::filesystem::create_directories(folder);

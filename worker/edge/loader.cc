@@ -14,7 +14,8 @@ Loader::Loader(Args args)
               [this](Epoch epoch, absl::Status status) {
                 if (status.ok()) return Post(Make{epoch});
                 args_.tell(LoadedAside{epoch, std::move(status), {}});
-              }),
+              },
+              args_.stock_after),
       thread_([this] { Run(); }) {}
 
 Loader::~Loader() {

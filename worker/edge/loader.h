@@ -35,6 +35,7 @@ class Loader {
     // that was not replaced, dropped or forgotten.
     std::function<void(WorkerEvent)> tell;
     Micros trial_limit = 2'000'000;  // for all peers' empty frames
+    Micros stock_after = 5'000'000;  // see Packer
   };
   explicit Loader(Args args);
   ~Loader();  // ends what runs, soon

@@ -3,12 +3,16 @@
 #include <utility>
 
 #include "kernels/kernel_set.h"
+#include "worker/spare.h"
 #include "worker/edge/threads.h"
 
 namespace conclave {
 
-Packer::Packer(Shard& shard, Done done)
-    : shard_(shard), done_(std::move(done)), thread_([this] { Run(); }) {}
+Packer::Packer(Shard& shard, Done done, Micros stock_after)
+    : shard_(shard),
+      done_(std::move(done)),
+      stock_after_(stock_after),
+      thread_([this] { Run(); }) {}
 
 Packer::~Packer() {
   {
@@ -62,7 +66,26 @@ void Packer::Yield(const Placement& placement, Slot slot) {
   ++generation_;
   std::erase_if(jobs_, [](const Job& job) { return !std::holds_alternative<Unwanted>(job); });
   loading_ = false;
+  to_stock_.reset();  // the Trim that follows knows how many
   running_ = Share{placement, slot};
+}
+
+// False: it is to end. Meanwhile, if idle for long enough, it makes memory ready.
+bool Packer::AwaitJob(Lock& lock) {
+  idle_since_ = std::chrono::steady_clock::now();
+  const auto wanted = [this] { return stopping_ || !jobs_.empty(); };
+  while (!wanted()) {
+    if (!to_stock_.has_value()) {
+      wake_.wait(lock, wanted);
+    } else if (!wake_.wait_until(lock, idle_since_ + stock_after_, wanted)) {
+      const std::size_t experts = *to_stock_;
+      lock.unlock();
+      const bool more = shard_.Stock(experts);
+      lock.lock();
+      if (!more) to_stock_.reset();
+    }
+  }
+  return !stopping_;
 }
 
 void Packer::Run() {
@@ -71,8 +94,7 @@ void Packer::Run() {
   SetComputeThreadFloatMode();  // this thread is a lane of its own
   Lock lock(mutex_);
   while (true) {
-    wake_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
-    if (stopping_) return;
+    if (!AwaitJob(lock)) return;
     Job job = std::move(jobs_.front());
     jobs_.pop_front();
     if (auto* unwanted = std::get_if<Unwanted>(&job)) {
@@ -99,6 +121,7 @@ void Packer::Run() {
 // Memory is given back without the lock: who yields to an urgent load must not wait for it.
 void Packer::Trim(Lock& lock, const TrimExperts& trim) {
   running_ = Share{trim.placement, trim.slot};
+  to_stock_ = ExpertsToSpareFor(trim.placement, trim.slot);
   const Shard::Share keep = running_->view();
   std::vector<MemoryBlock> dropped = shard_.Trim({&keep, 1});
   lock.unlock();

@@ -34,10 +34,12 @@ void Populate(std::span<std::byte> bytes) {
 
 std::size_t Pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
-}  // namespace
+void Unmap(std::span<std::byte> bytes) {
+  CONCLAVE_CHECK(munmap(bytes.data(), Pages(bytes.size())) == 0, "not memory of ours");
+}
 
-absl::StatusOr<std::span<std::byte>> HugePageMemory::Take(std::size_t bytes) {
-  if (bytes < kMappedFrom) return SharedHeap().Take(bytes);
+absl::StatusOr<std::span<std::byte>> Map(std::size_t bytes) {
+  constexpr std::size_t kHugePage = HugePageMemory::kHugePage;
   const std::size_t length = Pages(bytes);
   const std::size_t reserved = length + kHugePage;
   void* const raw = mmap(nullptr, reserved, PROT_READ | PROT_WRITE,
@@ -56,10 +58,55 @@ absl::StatusOr<std::span<std::byte>> HugePageMemory::Take(std::size_t bytes) {
   return std::span<std::byte>(data, bytes);
 }
 
+}  // namespace
+
+absl::StatusOr<std::span<std::byte>> HugePageMemory::Take(std::size_t bytes) {
+  if (bytes < kMappedFrom) return SharedHeap().Take(bytes);
+  {
+    const std::lock_guard lock(mutex_);
+    if (bytes == stock_bytes_ && !stock_.empty()) {
+      const std::span<std::byte> ready = stock_.back();
+      stock_.pop_back();
+      return ready;
+    }
+  }
+  return Map(bytes);
+}
+
+bool HugePageMemory::Stock(std::size_t bytes, std::size_t spans) {
+  if (bytes < kMappedFrom) return false;
+  std::span<std::byte> span;
+  {
+    const std::lock_guard lock(mutex_);
+    if (stock_.empty()) stock_bytes_ = bytes;
+    if (stock_bytes_ == bytes && stock_.size() == spans) return false;
+    if (stock_bytes_ != bytes || stock_.size() > spans) {
+      span = stock_.back();
+      stock_.pop_back();
+    }
+  }
+  if (!span.empty()) {
+    Unmap(span);
+    return true;
+  }
+  if (AvailableMemoryBytes() < kLeftMin + bytes) return false;
+  absl::StatusOr<std::span<std::byte>> made = Map(bytes);
+  if (!made.ok()) return false;
+  // Page by page: the kernel's memory lock is held for as long as one call takes.
+  for (std::size_t at = 0; at < bytes; at += kHugePage) {
+    Populate(made->subspan(at, std::min(kHugePage, bytes - at)));
+  }
+  const std::lock_guard lock(mutex_);
+  stock_.push_back(*made);
+  return true;
+}
+
 // Take promises without looking: this is where wanting too much is found out in time.
 std::uint64_t HugePageMemory::Left() const {
   const std::uint64_t available = AvailableMemoryBytes();
-  return available > 0 ? available : Memory::Left();
+  if (available == 0) return Memory::Left();
+  const std::lock_guard lock(mutex_);
+  return available + stock_bytes_ * stock_.size();
 }
 
 HugePageMemory::~HugePageMemory() {
@@ -69,6 +116,7 @@ HugePageMemory::~HugePageMemory() {
   }
   wake_.notify_all();
   if (thread_.joinable()) thread_.join();
+  for (const std::span<std::byte> span : stock_) Unmap(span);
 }
 
 void HugePageMemory::Expect(std::span<std::byte> bytes) {
@@ -105,7 +153,7 @@ void HugePageMemory::Forget(std::span<std::byte> bytes) {
 void HugePageMemory::Give(std::span<std::byte> bytes) {
   Forget(bytes);
   if (bytes.size() < kMappedFrom) return SharedHeap().Give(bytes);
-  CONCLAVE_CHECK(munmap(bytes.data(), Pages(bytes.size())) == 0, "not memory of ours");
+  Unmap(bytes);
 }
 
 }  // namespace conclave

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <span>
 #include <thread>
+#include <vector>
 
 #include "worker/memory.h"
 
@@ -14,27 +15,32 @@ namespace conclave {
 
 // Large spans are mappings of their own on a 2 MiB boundary, advised to be huge; small ones come
 // from the heap. Zeroed. Thread-safe. What is expected is made ready by a thread of its own, which
-// begins with the first such wish.
+// begins with the first such wish. Large spans only are kept in stock, of one size, and no more than
+// leaves the machine kLeftMin.
 class HugePageMemory final : public Memory {
  public:
   static constexpr std::size_t kHugePage = std::size_t{2} << 20;
   static constexpr std::size_t kMappedFrom = std::size_t{1} << 20;  // bytes
+  static constexpr std::uint64_t kLeftMin = std::uint64_t{1} << 30;
 
   HugePageMemory() = default;
   ~HugePageMemory() override;
   absl::StatusOr<std::span<std::byte>> Take(std::size_t bytes) override;
   void Give(std::span<std::byte> bytes) override;
   void Expect(std::span<std::byte> bytes) override;
+  bool Stock(std::size_t bytes, std::size_t spans) override;
   std::uint64_t Left() const override;
 
  private:
   void Run();
   void Forget(std::span<std::byte> bytes);  // and waits until nothing there is under way
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable wake_, idle_;
   std::deque<std::span<std::byte>> expected_;
   std::span<std::byte> under_way_;  // a page's worth of them
+  std::size_t stock_bytes_ = 0;  // of each in stock
+  std::vector<std::span<std::byte>> stock_;
   bool stopping_ = false;
   std::thread thread_;
 };
