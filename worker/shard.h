@@ -115,6 +115,7 @@ class Shard {
   absl::StatusOr<std::vector<float>> Vector(TensorRole role, int layer, Lanes& lanes) const;
   absl::StatusOr<std::byte*> TakeShared(std::size_t bytes);
   absl::Status PackMissing(const Share& share, const std::atomic<bool>& stop);
+  MemoryBlock Drop(std::size_t index);
   absl::Status CheckShape(const Placement& placement) const;
   absl::StatusOr<PackFfnArgs> SourcesOf(std::size_t index) const;
   const MemoryBlock& BlockOf(int moe_layer, int expert) const;

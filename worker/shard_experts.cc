@@ -110,10 +110,14 @@ std::vector<MemoryBlock> Shard::Trim(std::span<const Share> keep) {
   }
   std::vector<MemoryBlock> dropped;
   for (std::size_t i = 0; i < experts_.size(); ++i) {
-    if (kept[i] || !experts_[i].held()) continue;
-    dropped.push_back(std::move(experts_[i]));
-    held_bytes_.fetch_sub(one_expert_bytes(), std::memory_order_relaxed);
+    if (!kept[i] && experts_[i].held()) dropped.push_back(Drop(i));
   }
+  return dropped;
+}
+
+MemoryBlock Shard::Drop(std::size_t index) {
+  MemoryBlock dropped = std::move(experts_[index]);
+  if (dropped.held()) held_bytes_.fetch_sub(one_expert_bytes(), std::memory_order_relaxed);
   return dropped;
 }
 
@@ -147,7 +151,10 @@ absl::Status Shard::PackMissing(const Share& share, const std::atomic<bool>& sto
       if (lane.index == 0 && args_.progress) args_.progress(bytes, all);
     }
   });
-  if (failed) return failure;
+  if (failed) {
+    for (const std::size_t index : missing) Drop(index);
+    return failure;
+  }
   if (done < all) return absl::CancelledError("loading was stopped");
   if (args_.progress) args_.progress(all, all);
   return absl::OkStatus();
