@@ -8,8 +8,8 @@
 
 namespace conclave {
 
-// Of all layers together: the share of `slot`, one of the owners, in the experts that nobody would
-// hold if one other owner were lost, whichever is worst. They are divided evenly among the rest.
+// Of all layers together: the share of `slot` in the experts that nobody would hold if one other
+// owner were lost, whichever is worst. They are divided evenly among the other owners and `slot`.
 // 0: nobody else owns any, or each has two owners.
 std::size_t ExpertsToSpareFor(const Placement& placement, Slot slot);
 

@@ -29,6 +29,11 @@ TEST(Spare, NothingWhereNobodyElseIsOrEachHasTwo) {
   EXPECT_EQ(ExpertsToSpareFor(Placement(2, 12), Slot{1}), 0u);
 }
 
+TEST(Spare, WhoOwnsNothingTakesAShareToo) {
+  EXPECT_EQ(ExpertsToSpareFor(EvenAmong(1, 1), Slot{1}), 24u);
+  EXPECT_EQ(ExpertsToSpareFor(EvenAmong(2, 1), Slot{2}), 6u);
+}
+
 TEST(Spare, TheWorstLossCounts) {
   Placement placement = EvenAmong(2, 1);
   for (int expert = 1; expert < 12; expert += 2) placement.AddOwner(1, expert, Slot{2});
