@@ -288,8 +288,10 @@ class Storehouse final : public Memory {
     have_ = have < spans ? have + 1 : have - 1;
     return true;
   }
-  void Await(std::size_t spans) const {
-    while (have_ != spans) std::this_thread::yield();
+  bool Await(std::size_t spans) const {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (have_ != spans && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+    return have_ == spans;
   }
   std::size_t bytes() const { return bytes_; }
 
@@ -306,12 +308,12 @@ TEST_F(LoaderTest, MemoryForALostOnesExpertsIsMadeReadyWhenNothingElseIsToBeDone
   a.loader().Do(LoadExperts{Epoch{1}, EvenAmong(4), Slot{0}});
   ASSERT_TRUE(a.Next<ExpertsLoaded>().status.ok());
   a.loader().Do(TrimExperts{EvenAmong(4), Slot{0}});
-  memory.Await((share(4) + 2) / 3);
+  EXPECT_TRUE(memory.Await((share(4) + 2) / 3));
   EXPECT_EQ(memory.bytes(), a.shard().one_expert_bytes());
   a.loader().Do(TrimExperts{EvenAmong(2), Slot{0}});
-  memory.Await(share(2));
+  EXPECT_TRUE(memory.Await(share(2)));
   a.loader().Do(TrimExperts{EvenAmong(1), Slot{0}});
-  memory.Await(0);
+  EXPECT_TRUE(memory.Await(0));
 }
 
 TEST_F(LoaderTest, MemoryIsMadeReadyOnlyWithinTheLimit) {
@@ -322,7 +324,7 @@ TEST_F(LoaderTest, MemoryIsMadeReadyOnlyWithinTheLimit) {
   a.loader().Do(LoadExperts{Epoch{1}, EvenAmong(4), Slot{0}});
   ASSERT_TRUE(a.Next<ExpertsLoaded>().status.ok());
   a.loader().Do(TrimExperts{EvenAmong(4), Slot{0}});
-  memory.Await(1);
+  EXPECT_TRUE(memory.Await(1));
 }
 
 TEST_F(LoaderTest, WhatIsForgottenIsNeverHeardOf) {
