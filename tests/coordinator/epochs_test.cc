@@ -41,6 +41,15 @@ void AskSome(World& world, int count) {
   }
 }
 
+// Of the first epoch one is ready; the other, which is returned, has not said so.
+LinkId JoinTwoOneOfThemMute(World& world) {
+  const LinkId first = world.Join({});
+  const LinkId second = world.Join({});
+  world.WorkerAt(second)->said().clear();
+  world.Deliver(first);
+  return second;
+}
+
 TEST(Epochs, ALostWorkerCostsNoRequestAndNoToken) {
   World world(ClusterOf(3));
   const LinkId first = world.Join({});
@@ -283,10 +292,7 @@ TEST(Epochs, WhoCannotLoadGoesAndTheOthersServe) {
 
 TEST(Epochs, WhoNeitherIsReadyNorLoadsGoes) {
   World world(ClusterOf(2));
-  const LinkId first = world.Join({});
-  const LinkId second = world.Join({});
-  world.WorkerAt(second)->said().clear();
-  world.Deliver(first);
+  const LinkId second = JoinTwoOneOfThemMute(world);
   Wait(world, 5'000'000);
   EXPECT_TRUE(world.dropped().empty());
   world.Pass(1);
@@ -299,10 +305,7 @@ TEST(Epochs, WhoNeitherIsReadyNorLoadsGoes) {
 
 TEST(Epochs, LoadingMayTakeLongButMustGetOn) {
   World world(ClusterOf(2));
-  const LinkId first = world.Join({});
-  const LinkId second = world.Join({});
-  world.WorkerAt(second)->said().clear();
-  world.Deliver(first);
+  const LinkId second = JoinTwoOneOfThemMute(world);
   std::uint64_t bytes = 0;
   const auto load = [&](Micros micros, std::uint64_t each) {
     for (; micros > 0; micros -= 100'000) {
@@ -320,10 +323,7 @@ TEST(Epochs, LoadingMayTakeLongButMustGetOn) {
 
 TEST(Epochs, WhoHasStoppedLoadingMustBeReadySoon) {
   World world(ClusterOf(2));
-  const LinkId first = world.Join({});
-  const LinkId second = world.Join({});
-  world.WorkerAt(second)->said().clear();
-  world.Deliver(first);
+  const LinkId second = JoinTwoOneOfThemMute(world);
   Wait(world, 4'000'000);
   world.Say(second, LoadProgress{.expert_bytes = 1});
   Wait(world, 5'000'000);

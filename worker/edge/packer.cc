@@ -72,12 +72,12 @@ void Packer::Yield(const Placement& placement, Slot slot) {
 
 // False: it is to end. Meanwhile, if idle for long enough, it makes memory ready.
 bool Packer::AwaitJob(Lock& lock) {
-  idle_since_ = std::chrono::steady_clock::now();
+  const auto stock_from = std::chrono::steady_clock::now() + stock_after_;
   const auto wanted = [this] { return stopping_ || !jobs_.empty(); };
   while (!wanted()) {
     if (!to_stock_.has_value()) {
       wake_.wait(lock, wanted);
-    } else if (!wake_.wait_until(lock, idle_since_ + stock_after_, wanted)) {
+    } else if (!wake_.wait_until(lock, stock_from, wanted)) {
       const std::size_t experts = *to_stock_;
       lock.unlock();
       const bool more = shard_.Stock(experts);

@@ -70,9 +70,7 @@ class Packer {
   std::uint64_t generation_ = 0;  // a load that began under another one is over
   std::optional<Share> running_;  // what the running epoch needs
   const std::chrono::microseconds stock_after_;
-  // The experts there is to be memory for, and since when nothing else was to be done.
-  std::optional<std::size_t> to_stock_;
-  std::chrono::steady_clock::time_point idle_since_;
+  std::optional<std::size_t> to_stock_;  // the experts there is to be memory for
   bool stopping_ = false;
   std::atomic<bool> loading_{false};
   std::thread thread_;
