@@ -21,6 +21,21 @@
 #include "coordinator/watch.h"
 
 namespace conclave {
+namespace {
+
+// False for the frequent events, after which the members are the same but for their numbers: those
+// are as of the last tick.
+bool MayChangeMembers(const CoordinatorEvent& event) {
+  if (const auto* said = std::get_if<WorkerSaid>(&event)) {
+    return !std::holds_alternative<StepResult>(said->message) &&
+           !std::holds_alternative<Heartbeat>(said->message) &&
+           !std::holds_alternative<LoadProgress>(said->message);
+  }
+  return !std::holds_alternative<ClientAsked>(event) &&
+         !std::holds_alternative<ClientLeft>(event) && !std::holds_alternative<AbortAsked>(event);
+}
+
+}  // namespace
 
 class CoordinatorCore::Impl {
  public:
@@ -108,6 +123,11 @@ class CoordinatorCore::Impl {
   }
 
   const CoordinatorState& state() const { return state_; }
+
+  void NoteMembersChanged() { members_changed_ = true; }
+  std::shared_ptr<const ClusterSnapshot> Snapshot(Micros now) {
+    return snapshots_.Take(state_, now, std::exchange(members_changed_, false));
+  }
 
  private:
   void Send(const StepPlan& plan, CoordinatorOutbox& outbox) {
@@ -211,6 +231,8 @@ class CoordinatorCore::Impl {
   }
 
   CoordinatorState state_;
+  SnapshotTaker snapshots_;
+  bool members_changed_ = true;  // since the last snapshot
 };
 
 CoordinatorCore::CoordinatorCore(const CoordinatorConfig& config, Model model, const Text* text)
@@ -218,6 +240,7 @@ CoordinatorCore::CoordinatorCore(const CoordinatorConfig& config, Model model, c
 CoordinatorCore::~CoordinatorCore() = default;
 
 void CoordinatorCore::Handle(const CoordinatorEvent& event, CoordinatorOutbox& outbox) {
+  if (MayChangeMembers(event)) impl_->NoteMembersChanged();
   std::visit(
       [&](const auto& happened) {
         impl_->On(happened, outbox);
@@ -226,7 +249,15 @@ void CoordinatorCore::Handle(const CoordinatorEvent& event, CoordinatorOutbox& o
       event);
 }
 
-ClusterStatus CoordinatorCore::Status(Micros now) const { return StatusOf(impl_->state(), now); }
+std::shared_ptr<const ClusterSnapshot> CoordinatorCore::Snapshot(Micros now) {
+  return impl_->Snapshot(now);
+}
+
+ClusterStatus CoordinatorCore::Status(Micros now) const {
+  SnapshotTaker taker;
+  return StatusFrom(*taker.Take(impl_->state(), now, true), now, ExpertLists::kInclude);
+}
+
 bool CoordinatorCore::ready() const { return IsReady(impl_->state()); }
 void CoordinatorCore::CheckInvariants() const { Audit(impl_->state()); }
 

@@ -286,6 +286,8 @@ struct ClusterStatus {
   std::vector<std::uint64_t> expert_rows;  // [MoE layer][expert], since start
 };
 
+struct ClusterSnapshot;  // coordinator/snapshot.h
+
 class CoordinatorCore {
  public:
   // `text` may be null: token ids only, no stop strings. `defaults` and `facts` describe the model.
@@ -299,6 +301,10 @@ class CoordinatorCore {
   ~CoordinatorCore();
 
   void Handle(const CoordinatorEvent& event, CoordinatorOutbox& outbox);
+  // The cluster as it stands now, for readers on other threads. Costs microseconds; call it after
+  // a batch of events.
+  std::shared_ptr<const ClusterSnapshot> Snapshot(Micros now);
+  // The same spelt out, made anew: for tests and the simulator.
   ClusterStatus Status(Micros now) const;
   bool ready() const;  // an epoch is committed and every expert has an owner
 

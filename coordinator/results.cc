@@ -145,10 +145,13 @@ void AddTotals(CoordinatorState& state, Home& home, const PlannedPart& part,
   state.totals.bad_router_rows += result.bad_router_rows;
   state.totals.expert_rows.resize(
       std::max(state.totals.expert_rows.size(), result.expert_rows.size()));
+  std::uint64_t expert_rows = 0;
   for (std::size_t i = 0; i < result.expert_rows.size(); ++i) {
     state.totals.expert_rows[i] += result.expert_rows[i];
-    home.expert_rows += result.expert_rows[i];
+    expert_rows += result.expert_rows[i];
   }
+  state.totals.expert_rows_in_all += expert_rows;
+  home.expert_rows += expert_rows;
   for (const PlannedRow& row : part.rows) home.rows += static_cast<std::uint64_t>(row.count);
 }
 

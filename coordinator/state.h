@@ -76,6 +76,7 @@ struct Totals {
   std::array<std::uint64_t, static_cast<std::size_t>(End::kInternal) + 1> endings{};
   std::array<PhaseTotal, std::size(kPhaseNames)> phases{};
   std::vector<std::uint64_t> expert_rows;  // [MoE layer][expert]
+  std::uint64_t expert_rows_in_all = 0;    // their sum
 };
 
 // An epoch being prepared.

@@ -1,6 +1,7 @@
 #include "coordinator/stats.h"
 
 #include <algorithm>
+#include <memory>
 #include <span>
 #include <utility>
 
@@ -39,31 +40,33 @@ Standing StandingOf(const CoordinatorState& state, const WorkerLink& link,
   return {"active", ""};
 }
 
-WorkerStatus WorkerStatusOf(const CoordinatorState& state, const WorkerLink& link,
-                            Standing standing) {
-  WorkerStatus status{.slot = link.slot,
-                      .uuid = link.hello.uuid,
-                      .role = link.hello.role,
-                      .state = std::move(standing.state),
-                      .why = std::move(standing.why),
-                      .address = link.hello.address,
-                      .kernels = link.hello.kernels,
-                      .kv_dtype = link.hello.kv_dtype,
-                      .exchange = link.hello.exchange};
-  status.expert_bytes = link.expert_bytes;
-  status.rss_bytes = link.heartbeat.rss_bytes;
-  status.kv_blocks_total = link.hello.role == Role::kWorker ? link.hello.kv_blocks : 0;
-  if (!link.member) return status;
-  const Home& home = *state.homes[static_cast<std::size_t>(link.slot.value)];
-  status.kv_blocks_used = home.blocks.held();
-  status.kv_blocks_cached = home.blocks.cached();
-  status.rows_per_second = home.rows_per_second;
-  status.expert_rows = home.expert_rows;
-  for (int layer = 0; layer < state.placement.moe_layers(); ++layer) {
-    status.experts_by_layer.push_back(state.placement.OwnedBy(layer, link.slot));
-    status.experts += static_cast<int>(status.experts_by_layer.back().size());
-  }
-  return status;
+WorkerDescription Describe(const WorkerLink& link) {
+  const Hello& hello = link.hello;
+  return {.link = link.id,
+          .slot = link.slot,
+          .uuid = hello.uuid,
+          .role = hello.role,
+          .address = hello.address,
+          .kernels = hello.kernels,
+          .kv_dtype = hello.kv_dtype,
+          .exchange = hello.exchange,
+          .kv_blocks_total = hello.role == Role::kWorker ? hello.kv_blocks : 0};
+}
+
+WorkerSnapshot WorkerOf(const CoordinatorState& state, const WorkerLink& link, Standing standing) {
+  WorkerSnapshot worker{.description = nullptr,
+                        .state = std::move(standing.state),
+                        .why = std::move(standing.why),
+                        .member = link.member};
+  worker.expert_bytes = link.expert_bytes;
+  worker.rss_bytes = link.heartbeat.rss_bytes;
+  if (!link.member) return worker;
+  const Home& home = state.HomeAt(link.slot);
+  worker.kv_blocks_used = home.blocks.held();
+  worker.kv_blocks_cached = home.blocks.cached();
+  worker.rows_per_second = home.rows_per_second;
+  worker.expert_rows = home.expert_rows;
+  return worker;
 }
 
 const char* NameOf(ChangeOver::Stage stage) {
@@ -128,47 +131,93 @@ ChangeStatus ChangeOf(const CoordinatorState& state, Micros now) {
   return status;
 }
 
+void CopyCounters(const CoordinatorState& state, ClusterSnapshot& snapshot) {
+  const Totals& totals = state.totals;
+  snapshot.epoch = state.epoch;
+  snapshot.ready = IsReady(state);
+  snapshot.requests_running = static_cast<int>(state.requests.running().size());
+  snapshot.requests_waiting = static_cast<int>(state.requests.waiting().size());
+  for (const Slot slot : state.live) {
+    const Home* home = state.homes[static_cast<std::size_t>(slot.value)].get();
+    if (home == nullptr) continue;  // it was lost, and the next epoch is not made yet
+    snapshot.kv_blocks_used += home->blocks.held();
+    snapshot.kv_blocks_total += home->blocks.total();
+  }
+  snapshot.steps = totals.steps;
+  snapshot.prompt_tokens = totals.prompt_tokens;
+  snapshot.cached_prompt_tokens = totals.cached_prompt_tokens;
+  snapshot.emitted_tokens = totals.emitted_tokens;
+  snapshot.preemptions = totals.preemptions;
+  snapshot.resumed = totals.resumed;
+  snapshot.attached = totals.attached;
+  snapshot.exchange_bytes = totals.exchange_bytes;
+  snapshot.endings = totals.endings;
+  snapshot.phases = totals.phases;
+  snapshot.changes = state.changes;
+  snapshot.pauses = state.pauses;
+  snapshot.last_epoch_micros = state.last_epoch_micros;
+}
+
 }  // namespace
 
-ClusterStatus StatusOf(const CoordinatorState& state, Micros now) {
-  ClusterStatus status{.epoch = state.epoch,
-                       .ready = IsReady(state),
-                       .not_ready_because = state.not_ready_because,
-                       .model = state.model.facts};
-  const std::vector<Suspect> suspects = SuspectsNow(state, now, kSuspectPart);
-  for (const WorkerLink* link : state.membership.Greeted()) {
-    status.workers.push_back(WorkerStatusOf(state, *link, StandingOf(state, *link, suspects, now)));
+std::shared_ptr<const ClusterSnapshot> SnapshotTaker::Take(const CoordinatorState& state,
+                                                           Micros now, bool members_changed) {
+  if (model_ == nullptr) model_ = std::make_shared<const ModelFacts>(state.model.facts);
+  if (placement_ == nullptr || epoch_ != state.epoch) {
+    epoch_ = state.epoch;
+    placement_ = std::make_shared<const Placement>(state.placement);
+    recent_ = std::make_shared<const std::vector<EpochChange>>(state.recent);
   }
-  status.requests_running = static_cast<int>(state.requests.running().size());
-  status.requests_waiting = static_cast<int>(state.requests.waiting().size());
-  status.last_epoch_cause = state.last_epoch_cause;
-  status.last_epoch_micros = state.last_epoch_micros;
-  status.change = ChangeOf(state, now);
-  status.change_given_up = state.given_up;
-  if (!state.given_up.empty()) {
-    status.change_retry_in = std::max<Micros>(0, state.retry_at - now);
+  const MembersKey key = {state.epoch, state.phase, state.planning_stopped,
+                                 state.membership.links().size(), IsReady(state)};
+  if (members_ == nullptr || members_changed || key != key_) {
+    key_ = key;
+    TakeMembers(state, now);
   }
-  status.recent = state.recent;
-  status.changes = state.changes;
-  status.pauses = state.pauses;
   const Totals& totals = state.totals;
-  status.steps = totals.steps;
-  status.prompt_tokens = totals.prompt_tokens;
-  status.cached_prompt_tokens = totals.cached_prompt_tokens;
-  status.emitted_tokens = totals.emitted_tokens;
-  status.preemptions = totals.preemptions;
-  status.resumed = totals.resumed;
-  status.attached = totals.attached;
-  status.endings.assign(totals.endings.begin(), totals.endings.end());
-  status.phases.assign(totals.phases.begin(), totals.phases.end());
-  status.exchange_bytes = totals.exchange_bytes;
-  status.expert_rows = totals.expert_rows;
-  return status;
+  const bool rows_are_old = expert_rows_in_all_ != totals.expert_rows_in_all &&
+                            now - expert_rows_taken_ >= kExpertRowsAge;
+  if (expert_rows_ == nullptr || rows_are_old) {
+    expert_rows_ = std::make_shared<const std::vector<std::uint64_t>>(totals.expert_rows);
+    expert_rows_in_all_ = totals.expert_rows_in_all;
+    expert_rows_taken_ = now;
+  }
+  auto snapshot = std::make_shared<ClusterSnapshot>();
+  snapshot->taken = now;
+  CopyCounters(state, *snapshot);
+  snapshot->model = model_;
+  snapshot->members = members_;
+  snapshot->recent = recent_;
+  snapshot->placement = placement_;
+  snapshot->expert_rows = expert_rows_;
+  return snapshot;
+}
+
+void SnapshotTaker::TakeMembers(const CoordinatorState& state, Micros now) {
+  auto members = std::make_shared<MembersSnapshot>();
+  members->taken = now;
+  members->not_ready_because = state.not_ready_because;
+  const std::vector<Suspect> suspects = SuspectsNow(state, now, kSuspectPart);
+  const std::vector<const WorkerLink*> greeted = state.membership.Greeted();
+  members->workers.reserve(greeted.size());
+  for (const WorkerLink* link : greeted) {
+    auto& description = descriptions_[static_cast<std::size_t>(link->slot.value)];
+    if (description == nullptr || description->link != link->id) {
+      description = std::make_shared<const WorkerDescription>(Describe(*link));
+    }
+    WorkerSnapshot worker = WorkerOf(state, *link, StandingOf(state, *link, suspects, now));
+    worker.description = description;
+    members->workers.push_back(std::move(worker));
+  }
+  members->change = ChangeOf(state, now);
+  members->change_given_up = state.given_up;
+  members->change_retry_at = state.retry_at;
+  members_ = std::move(members);
 }
 
 bool IsReady(const CoordinatorState& state) {
-  return state.epoch.value > 0 && state.phase != ServicePhase::kGathering && !state.owners_lost &&
-         state.placement.Complete();
+  // Commit has checked that the placement is complete; who was lost since is in owners_lost.
+  return state.epoch.value > 0 && state.phase != ServicePhase::kGathering && !state.owners_lost;
 }
 
 void SampleRates(CoordinatorState& state, Micros now) {

@@ -1,5 +1,6 @@
 #include "coordinator/edge/admin.h"
 
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -8,27 +9,49 @@
 #include "coordinator/edge/translate.h"
 
 namespace conclave {
+namespace {
+
+// How much later than the deadline the desk is told that time has passed: it counts whole
+// microseconds of another clock.
+constexpr Micros kAlarmSlack = 5'000;
+
+}  // namespace
 
 grpc::ServerUnaryReactor* AdminService::GetCluster(grpc::CallbackServerContext* context,
                                                    const v1::GetClusterRequest* request,
                                                    v1::GetClusterResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const bool asked = serving_.strand->Ask([=](const CoordinatorCore& core, Micros now) {
-    *response = ToProto(core.Status(now), now, request->with_experts());
-    reactor->Finish(grpc::Status::OK);
-  });
-  if (!asked) reactor->Finish(Unavailable("this server is shutting down"));
+  const bool with_experts = request->with_experts();
+  const Micros now = SteadyMicros();
+  const ClusterStatus status =
+      StatusFrom(*serving_.strand->snapshot(), now,
+                 with_experts ? ExpertLists::kInclude : ExpertLists::kOmit);
+  *response = ToProto(status, now, with_experts);
+  reactor->Finish(grpc::Status::OK);
   return reactor;
+}
+
+std::shared_ptr<grpc::Alarm> AdminService::ExpireAfter(Micros timeout) {
+  auto alarm = std::make_shared<grpc::Alarm>();
+  const auto deadline = std::chrono::system_clock::now() + std::chrono::microseconds(timeout);
+  alarm->Set(deadline, [desk = serving_.desk](bool due) {
+    if (due) desk->Expire(SteadyMicros());
+  });
+  return alarm;
 }
 
 // The strand answers with what TellAdmin says.
 template <class Event, class Response>
 void AdminService::AskCore(Event event, Response* response, grpc::ServerUnaryReactor* reactor) {
-  event.ticket = serving_.desk->Expect([=](const absl::Status& status, const std::string& text) {
+  // The alarm is kept by what waits for the answer, and cancelled with it.
+  const auto then = [=, alarm = ExpireAfter(AdminDesk::kAnswerTimeout + kAlarmSlack)](
+                        const absl::Status& status, const std::string& text) {
     response->set_text(text);
     reactor->Finish(StatusOf(status));
-  });
-  const std::uint64_t ticket = event.ticket;
+  };
+  const absl::StatusOr<std::uint64_t> expected = serving_.desk->Expect(SteadyMicros(), then);
+  if (!expected.ok()) return reactor->Finish(StatusOf(expected.status()));
+  const std::uint64_t ticket = event.ticket = *expected;
   if (serving_.strand->Post(std::move(event))) return;
   serving_.desk->Tell({ticket, absl::UnavailableError("this server is shutting down"), ""});
 }
@@ -57,7 +80,8 @@ grpc::ServerUnaryReactor* AdminService::GetFlightRecorder(grpc::CallbackServerCo
                                                           const FlightRequest* request,
                                                           FlightResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const auto then = [=](const std::vector<LastWords>& words) {
+  const auto then = [=, alarm = ExpireAfter(AdminDesk::kRecorderLimit + kAlarmSlack)](
+                        const std::vector<LastWords>& words) {
     for (const LastWords& one : words) {
       v1::ProcessRecord& record = *response->add_processes();
       record.set_process(one.process);
@@ -120,11 +144,14 @@ absl::StatusOr<std::unique_ptr<HttpServer>> StartProbes(const std::string& addre
   paths["/readyz"] = [&serving, &health] {
     if (health.ready()) return HttpAnswer{200, "ready\n"};
     if (serving.draining) return HttpAnswer{503, "shutting down\n"};
-    const ClusterStatus status = serving.strand->AskStatus();
-    return HttpAnswer{503, absl::StrCat("not ready: ", status.not_ready_because, "\n")};
+    const auto snapshot = serving.strand->snapshot();
+    return HttpAnswer{503, absl::StrCat("not ready: ", snapshot->members->not_ready_because, "\n")};
   };
   paths["/metrics"] = [&serving, &metrics] {
-    return HttpAnswer{200, metrics.Render(serving.strand->AskStatus())};
+    const Micros now = SteadyMicros();
+    const auto snapshot = serving.strand->snapshot();
+    return HttpAnswer{200, metrics.Render(StatusFrom(*snapshot, now, ExpertLists::kOmit),
+                                          now - snapshot->taken, serving.strand->times())};
   };
   return HttpServer::Start(address, std::move(paths));
 }

@@ -12,6 +12,7 @@
 #include "conclave/v1/admin.grpc.pb.h"
 #include "coordinator/edge/metrics.h"
 #include "coordinator/edge/serving.h"
+#include "grpcpp/alarm.h"
 #include "grpcpp/health_check_service_interface.h"
 
 namespace conclave {
@@ -37,6 +38,9 @@ class AdminService final : public v1::AdminService::CallbackService {
  private:
   template <class Event, class Response>
   void AskCore(Event event, Response* response, grpc::ServerUnaryReactor* reactor);
+  // After this time the desk answers what is late, even if the strand stands still. It does nothing
+  // once it is destroyed.
+  std::shared_ptr<grpc::Alarm> ExpireAfter(Micros timeout);
   Serving& serving_;
 };
 

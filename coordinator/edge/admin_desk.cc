@@ -10,9 +10,13 @@
 
 namespace conclave {
 
-std::uint64_t AdminDesk::Expect(Verdict then) {
+absl::StatusOr<std::uint64_t> AdminDesk::Expect(Micros now, Verdict then) {
   std::lock_guard lock(mutex_);
-  verdicts_.emplace(next_ticket_, std::move(then));
+  if (verdicts_.size() >= kAnswersWaitingMax) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(verdicts_.size(), " operators' requests are waiting for an answer already"));
+  }
+  verdicts_.emplace(next_ticket_, Waiting{now + kAnswerTimeout, std::move(then)});
   return next_ticket_++;
 }
 
@@ -22,7 +26,7 @@ void AdminDesk::Tell(const TellAdmin& tell) {
     std::lock_guard lock(mutex_);
     const auto found = verdicts_.find(tell.ticket);
     if (found == verdicts_.end()) return;
-    then = std::move(found->second);
+    then = std::move(found->second.then);
     verdicts_.erase(found);
   }
   then(tell.status, tell.text);
@@ -53,6 +57,10 @@ absl::Status AdminDesk::Gather(const std::string& who, Micros now, Gathered then
           absl::StrCat("no worker '", who, "' here; there are: ", absl::StrJoin(names, ", ")));
     }
     if (!streams.empty()) {
+      if (gatherings_.size() >= kGatheringsMax) {
+        return absl::ResourceExhaustedError(
+            absl::StrCat(gatherings_.size(), " flight recorders are being read already"));
+      }
       ticket = next_ticket_++;
       gathering.then = std::move(then);
       gatherings_.emplace(ticket, std::move(gathering));
@@ -118,8 +126,14 @@ void AdminDesk::Gone(LinkId link) {
 
 void AdminDesk::Expire(Micros now) {
   std::vector<Gathering> late;
+  std::vector<Verdict> unanswered;
   {
     std::lock_guard lock(mutex_);
+    // Tickets rise with time, and all wait for the same time.
+    while (!verdicts_.empty() && now > verdicts_.begin()->second.until) {
+      unanswered.push_back(std::move(verdicts_.begin()->second.then));
+      verdicts_.erase(verdicts_.begin());
+    }
     for (auto at = gatherings_.begin(); at != gatherings_.end();) {
       if (now <= at->second.until) {
         ++at;
@@ -128,6 +142,12 @@ void AdminDesk::Expire(Micros now) {
       late.push_back(std::move(at->second));
       at = gatherings_.erase(at);
     }
+  }
+  for (const Verdict& then : unanswered) {
+    then(absl::DeadlineExceededError(
+             absl::StrCat("the coordinator did not answer within ", kAnswerTimeout / 1'000'000,
+                          " s; it may still do what was asked")),
+         "");
   }
   for (Gathering& gathering : late) {
     for (const auto& [link, name] : gathering.silent) {

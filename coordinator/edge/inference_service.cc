@@ -1,6 +1,8 @@
 #include "coordinator/edge/inference_service.h"
 
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include "base/edge/clock.h"
 #include "coordinator/edge/byte_message.h"
@@ -24,20 +26,6 @@ grpc::ServerUnaryReactor* OnPool(Serving& serving, grpc::CallbackServerContext* 
   const bool taken =
       serving.pool->Offer(bytes, [reactor, work = std::move(work)] { reactor->Finish(work()); });
   if (!taken) reactor->Finish(Overloaded("too many requests are being tokenized"));
-  return reactor;
-}
-
-// Asks the strand for the status; `use` turns it into the response.
-template <typename Use>
-grpc::ServerUnaryReactor* OnStatus(Serving& serving, grpc::CallbackServerContext* context,
-                                   Use use) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const bool asked =
-      serving.strand->Ask([reactor, use = std::move(use)](const CoordinatorCore& core, Micros now) {
-        use(core.Status(now), now);
-        reactor->Finish(grpc::Status::OK);
-      });
-  if (!asked) reactor->Finish(Unavailable("this server is shutting down"));
   return reactor;
 }
 
@@ -92,7 +80,9 @@ grpc::ServerUnaryReactor* InferenceService::Abort(grpc::CallbackServerContext* c
   if (bad) return Done(context, StatusOf(*bad));
   v1::AbortResponse answer;
   answer.set_found(serving_.switchboard->Abort(asked.request_id()));
-  serving_.strand->Post(AbortAsked{.now = 0, .id = asked.request_id()});
+  if (!serving_.strand->Post(AbortAsked{.now = 0, .id = asked.request_id()})) {
+    return Done(context, Overloaded("too many requests and aborts at once"));
+  }
   *response = ToBytes(answer);
   return Done(context, grpc::Status::OK);
 }
@@ -119,26 +109,28 @@ grpc::ServerUnaryReactor* InferenceService::GetModelInfo(grpc::CallbackServerCon
 grpc::ServerUnaryReactor* InferenceService::GetServerInfo(grpc::CallbackServerContext* context,
                                                           const v1::GetServerInfoRequest*,
                                                           v1::GetServerInfoResponse* response) {
-  return OnStatus(serving_, context, [this, response](const ClusterStatus& status, Micros now) {
-    response->set_version(serving_.version);
-    response->set_commit(serving_.commit);
-    response->set_epoch(status.epoch.value);
-    response->set_workers(static_cast<std::int32_t>(status.workers.size()));
-    response->set_ready(status.ready);
-    if (!status.workers.empty()) {
-      response->set_kernels(status.workers.front().kernels);
-      response->set_kv_dtype(status.workers.front().kv_dtype);  // every worker's: they must agree
-      response->set_exchange(status.workers.front().exchange);
-    }
-    response->set_uptime_seconds(static_cast<double>(now - serving_.started_at) / 1e6);
-  });
+  const std::shared_ptr<const ClusterSnapshot> snapshot = serving_.strand->snapshot();
+  const std::vector<WorkerSnapshot>& workers = snapshot->members->workers;
+  response->set_version(serving_.version);
+  response->set_commit(serving_.commit);
+  response->set_epoch(snapshot->epoch.value);
+  response->set_workers(static_cast<std::int32_t>(workers.size()));
+  response->set_ready(snapshot->ready);
+  if (!workers.empty()) {
+    const WorkerDescription& about = *workers.front().description;  // every worker's: they must agree
+    response->set_kernels(about.kernels);
+    response->set_kv_dtype(about.kv_dtype);
+    response->set_exchange(about.exchange);
+  }
+  response->set_uptime_seconds(static_cast<double>(SteadyMicros() - serving_.started_at) / 1e6);
+  return Done(context, grpc::Status::OK);
 }
 
 grpc::ServerUnaryReactor* InferenceService::GetLoad(grpc::CallbackServerContext* context,
                                                     const v1::GetLoadRequest*,
                                                     v1::GetLoadResponse* response) {
-  return OnStatus(serving_, context,
-                  [response](const ClusterStatus& status, Micros) { *response = LoadOf(status); });
+  *response = LoadOf(*serving_.strand->snapshot());
+  return Done(context, grpc::Status::OK);
 }
 
 }  // namespace conclave

@@ -191,6 +191,22 @@ void AddExperts(const ClusterStatus& status, Page& page) {
   page.Add(layers > 0 ? sum / layers : 0, {{"over_layers", "mean"}});
 }
 
+void AddEvents(const EventTimes& times, Page& page) {
+  const std::vector<EventTimes::Summary> summaries = times.Summaries();
+  const auto each = [&](const char* name, const char* help, MetricType type, auto value_of) {
+    page.Start(name, help, type);
+    for (const EventTimes::Summary& one : summaries) {
+      page.Add(value_of(one), {{"event", one.name}});
+    }
+  };
+  each("conclave_events_total", "Events that the coordinator's thread handled", MetricType::Counter,
+       [](const auto& one) { return static_cast<double>(one.count); });
+  each("conclave_event_seconds_total", "Time that it took for them", MetricType::Counter,
+       [](const auto& one) { return one.seconds; });
+  each("conclave_event_seconds_max", "The longest time that one of them took", MetricType::Gauge,
+       [](const auto& one) { return one.us_max / 1e6; });
+}
+
 }  // namespace
 
 struct Metrics::Histograms {
@@ -223,14 +239,20 @@ void Metrics::Count(const StreamPart& part, const TokenTimes& times) {
   if (part.ending) histograms_->request.Observe(Seconds(times.now - times.asked_at));
 }
 
-std::string Metrics::Render(const ClusterStatus& status) const {
+std::string Metrics::Render(const ClusterStatus& status, Micros age,
+                            const EventTimes& times) const {
   Page page;
+  page.Gauge("conclave_status_age_seconds",
+             "Age of the status that this page shows: more than a second means that the "
+             "coordinator's thread stands still",
+             Seconds(age));
   AddLoad(status, page);
   AddMembers(status, page);
   AddTotals(status, page);
   AddPhases(status, page);
   AddWorkers(status, page);
   AddExperts(status, page);
+  AddEvents(times, page);
   std::string text = prometheus::TextSerializer().Serialize(page.families_);
   text += prometheus::TextSerializer().Serialize(histograms_->registry.Collect());
   return text;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "coordinator/core.h"
+#include "coordinator/edge/event_times.h"
 
 namespace conclave {
 
@@ -22,8 +23,9 @@ class Metrics {
   ~Metrics();
   // Any thread. One part on its way to a client.
   void Count(const StreamPart& part, const TokenTimes& times);
-  // Everything, in Prometheus' text format.
-  std::string Render(const ClusterStatus& status) const;
+  // Everything, in Prometheus' text format. `age` of the snapshot that `status` was read from;
+  // `times` of the strand.
+  std::string Render(const ClusterStatus& status, Micros age, const EventTimes& times) const;
 
  private:
   struct Histograms;

@@ -70,14 +70,35 @@ absl::StatusOr<std::unique_ptr<grpc::Server>> Listen(grpc::ServerBuilder& builde
   return server;
 }
 
-CoordinatorCore::Model ModelOf(const Checkpoint& checkpoint, const ModelFacts& facts) {
-  const ModelConfig& config = checkpoint.config;
-  return {.facts = facts,
+CoordinatorCore::Model ModelOf(const ServedModel& model) {
+  const ModelConfig& config = model.config;
+  return {.facts = model.facts,
           .eos_ids = config.eos_ids,
           .temperature = config.default_temperature,
           .top_p = config.default_top_p,
           .repetition_penalty = config.default_repetition_penalty,
           .top_k = config.default_top_k};
+}
+
+absl::StatusOr<ServedModel> OpenModel(const CoordinatorOptions& options) {
+  ASSIGN_OR_RETURN(const Checkpoint checkpoint, OpenCheckpoint(options.model_dir));
+  ServedModel model;
+  auto text = LoadText(options.model_dir);
+  if (text.ok()) {
+    model.text = *std::move(text);
+  } else if (!absl::IsNotFound(text.status())) {
+    return text.status();
+  }
+  model.config = checkpoint.config;
+  model.facts = {.identity = checkpoint.identity,
+                 .name = checkpoint.config.name,
+                 .vocab = checkpoint.config.vocab,
+                 .context = checkpoint.config.context,
+                 .moe_layers = checkpoint.config.moe_layers,
+                 .experts = checkpoint.config.experts,
+                 .topk = checkpoint.config.topk,
+                 .expert_bytes = 0};
+  return model;
 }
 
 CoordinatorOptions WithRecording(CoordinatorOptions options, FlightRecorder& recorder) {
@@ -95,7 +116,7 @@ class CoordinatorServer::Impl {
         options_(WithRecording(std::move(options), recorder_)) {}
   ~Impl() { Shutdown({}, nullptr); }
 
-  absl::Status OpenModel();
+  void Serve(ServedModel model);
   absl::Status OpenPorts();
   void Drain(const ShutdownPlan& plan, bool (*hurry)());
   void Shutdown(const ShutdownPlan& plan, bool (*hurry)());
@@ -124,34 +145,22 @@ class CoordinatorServer::Impl {
   bool down_ = false;
 };
 
-absl::Status CoordinatorServer::Impl::OpenModel() {
-  ASSIGN_OR_RETURN(const Checkpoint checkpoint, OpenCheckpoint(options_.model_dir));
-  auto text = LoadText(options_.model_dir);
-  if (text.ok()) {
-    text_ = *std::move(text);
-  } else if (absl::IsNotFound(text.status())) {
+// Puts core and strand together; the ports are opened next.
+void CoordinatorServer::Impl::Serve(ServedModel model) {
+  text_ = std::move(model.text);
+  if (text_ == nullptr) {
     options_.log(LogLevel::kWarning, "the model has no tokenizer.json: token ids only");
-  } else {
-    return text.status();
   }
-  serving_.config = checkpoint.config;
-  serving_.facts = {.identity = checkpoint.identity,
-                    .name = checkpoint.config.name,
-                    .vocab = checkpoint.config.vocab,
-                    .context = checkpoint.config.context,
-                    .moe_layers = checkpoint.config.moe_layers,
-                    .experts = checkpoint.config.experts,
-                    .topk = checkpoint.config.topk,
-                    .expert_bytes = 0};
-  core_ = std::make_unique<CoordinatorCore>(options_.core, ModelOf(checkpoint, serving_.facts),
-                                            text_.get());
+  core_ = std::make_unique<CoordinatorCore>(options_.core, ModelOf(model), text_.get());
+  serving_.config = std::move(model.config);
+  serving_.facts = std::move(model.facts);
   const Switchboard::Parts parts = {metrics_, desk_, recorder_};
   switchboard_ = std::make_unique<Switchboard>(parts, options_.log, [this](bool ready) {
     // Who reads the line and asks at once must hear the same.
     health_.SetCoreReady(ready);
     options_.log(LogLevel::kInfo, ready ? "ready to serve" : "not ready to serve");
   });
-  strand_ = std::make_unique<CoordinatorStrand>(*core_, *switchboard_);
+  strand_ = std::make_unique<CoordinatorStrand>(*core_, *switchboard_, options_.event_clock);
   pool_ = std::make_unique<WorkPool>(WorkPool::Limits{});
   serving_.text = text_.get();
   serving_.version = options_.version;
@@ -161,7 +170,6 @@ absl::Status CoordinatorServer::Impl::OpenModel() {
   serving_.desk = &desk_;
   serving_.strand = strand_.get();
   serving_.pool = pool_.get();
-  return absl::OkStatus();
 }
 
 absl::Status CoordinatorServer::Impl::OpenPorts() {
@@ -236,8 +244,14 @@ void CoordinatorServer::Impl::Shutdown(const ShutdownPlan& plan, bool (*hurry)()
 
 absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
     CoordinatorOptions options) {
+  ASSIGN_OR_RETURN(ServedModel model, OpenModel(options));
+  return Start(std::move(options), std::move(model));
+}
+
+absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
+    CoordinatorOptions options, ServedModel model) {
   auto impl = std::make_unique<Impl>(std::move(options));
-  RETURN_IF_ERROR(impl->OpenModel());
+  impl->Serve(std::move(model));
   RETURN_IF_ERROR(impl->OpenPorts());
   return std::unique_ptr<CoordinatorServer>(new CoordinatorServer(std::move(impl)));
 }
@@ -248,6 +262,10 @@ int CoordinatorServer::port() const { return impl_->port_; }
 int CoordinatorServer::admin_port() const { return impl_->admin_port_; }
 int CoordinatorServer::admin_http_port() const { return impl_->probes_->port(); }
 bool CoordinatorServer::ready() const { return impl_->health_.ready(); }
+std::shared_ptr<const ClusterSnapshot> CoordinatorServer::snapshot() const {
+  return impl_->strand_->snapshot();
+}
+const EventTimes& CoordinatorServer::event_times() const { return impl_->strand_->times(); }
 
 std::shared_ptr<grpc::Channel> CoordinatorServer::InProcessChannel() {
   grpc::ChannelArguments args;

@@ -8,7 +8,11 @@
 #include "base/edge/flight_recorder.h"
 #include "base/log.h"
 #include "coordinator/core.h"
+#include "coordinator/edge/event_times.h"
+#include "coordinator/snapshot.h"
 #include "grpcpp/channel.h"
+#include "model/config.h"
+#include "text/text.h"
 
 namespace conclave {
 
@@ -22,6 +26,7 @@ struct CoordinatorOptions {
   bool reflection = false;
   std::string version, commit;         // for GetServerInfo
   LogFn log;                           // must be set
+  clockid_t event_clock = CLOCK_MONOTONIC;  // see EventTimes
   FlightRecorder* recorder = nullptr;  // outlives the server; null: its own
 };
 
@@ -30,18 +35,30 @@ struct ShutdownPlan {
   Micros drain = 0;  // nothing new; what runs may finish
 };
 
+// What is served: all that the coordinator needs to know of a model.
+struct ServedModel {
+  ModelConfig config;
+  ModelFacts facts;            // what workers must agree with
+  std::unique_ptr<Text> text;  // null: token ids only
+};
+
 class CoordinatorServer {
  public:
   // Opens the model and the ports. Errors are one line that says what to do: NotFound and
   // InvalidArgument for the model, AlreadyExists for a port in use, FailedPrecondition for an
   // address that needs --insecure.
   static absl::StatusOr<std::unique_ptr<CoordinatorServer>> Start(CoordinatorOptions options);
+  // The same with a model that was opened elsewhere; options.model_dir is not looked at.
+  static absl::StatusOr<std::unique_ptr<CoordinatorServer>> Start(CoordinatorOptions options,
+                                                                  ServedModel model);
   ~CoordinatorServer();  // Shutdown at once, if nobody did
 
   int port() const;  // bound ones
   int admin_port() const;
   int admin_http_port() const;
   bool ready() const;
+  std::shared_ptr<const ClusterSnapshot> snapshot() const;
+  const EventTimes& event_times() const;
 
   // For clients and a worker in this process.
   std::shared_ptr<grpc::Channel> InProcessChannel();

@@ -1,21 +1,42 @@
 #include "coordinator/edge/strand.h"
 
+#include <algorithm>
 #include <chrono>
-#include <future>
-#include <memory>
 #include <utility>
+#include <variant>
 
 #include "base/edge/clock.h"
 
 namespace conclave {
+namespace {
 
-CoordinatorStrand::CoordinatorStrand(CoordinatorCore& core, EffectCarrier& carrier)
-    : core_(core), carrier_(carrier), thread_([this] { Run(); }) {}
+// Of a client, who may send them as fast as the network takes them.
+bool IsOfClient(const CoordinatorEvent& event) {
+  return std::holds_alternative<ClientAsked>(event) || std::holds_alternative<AbortAsked>(event);
+}
+
+// Whether somebody learns from the effect that the cluster or a request is not what it was. The
+// frequent effects, tokens and steps, do not say so.
+bool Announces(const CoordinatorEffect& effect) {
+  if (const auto* tell = std::get_if<TellClient>(&effect)) return tell->part.ending.has_value();
+  if (const auto* tell = std::get_if<TellWorker>(&effect)) {
+    return !std::holds_alternative<StepAsk>(tell->message);
+  }
+  return true;
+}
+
+}  // namespace
+
+CoordinatorStrand::CoordinatorStrand(CoordinatorCore& core, EffectCarrier& carrier,
+                                     clockid_t clock)
+    : core_(core), carrier_(carrier), times_(clock), published_(core.Snapshot(SteadyMicros())) {
+  thread_ = std::thread([this] { Run(); });
+}
 
 CoordinatorStrand::~CoordinatorStrand() { Stop(); }
 
 bool CoordinatorStrand::Post(CoordinatorEvent event) {
-  const bool asks = std::holds_alternative<ClientAsked>(event);
+  const bool asks = IsOfClient(event);
   bool was_empty = false;
   {
     std::lock_guard lock(mutex_);
@@ -28,22 +49,15 @@ bool CoordinatorStrand::Post(CoordinatorEvent event) {
   return true;
 }
 
-bool CoordinatorStrand::Ask(Question question) {
-  {
-    std::lock_guard lock(mutex_);
-    if (stopping_) return false;
-    queue_.emplace_back(std::move(question));
-  }
-  wake_.notify_one();
-  return true;
+std::shared_ptr<const ClusterSnapshot> CoordinatorStrand::snapshot() const {
+  std::lock_guard lock(published_mutex_);
+  return published_;
 }
 
-ClusterStatus CoordinatorStrand::AskStatus() {
-  auto answer = std::make_shared<std::promise<ClusterStatus>>();
-  std::future<ClusterStatus> answered = answer->get_future();
-  const bool asked = Ask(
-      [answer](const CoordinatorCore& core, Micros now) { answer->set_value(core.Status(now)); });
-  return asked ? answered.get() : ClusterStatus{};
+void CoordinatorStrand::Publish(Micros now) {
+  std::shared_ptr<const ClusterSnapshot> snapshot = core_.Snapshot(now);
+  std::lock_guard lock(published_mutex_);
+  published_.swap(snapshot);  // the old one is destroyed after the lock is released
 }
 
 void CoordinatorStrand::Stop() {
@@ -56,17 +70,20 @@ void CoordinatorStrand::Stop() {
 }
 
 void CoordinatorStrand::Handle(CoordinatorEvent& event) {
+  const std::int64_t began = times_.Now();
   const Micros now = SteadyMicros();
   std::visit([now](auto& known) { known.now = now; }, event);
   carrier_.Begin(event, now);
   core_.Handle(event, outbox_);
+  if (std::ranges::any_of(outbox_, Announces)) Publish(now);
   for (CoordinatorEffect& effect : outbox_) carrier_.Carry(effect, now);
   outbox_.clear();
   carrier_.Settle(event, now);
+  times_.Add(event, times_.Now() - began);
 }
 
 void CoordinatorStrand::Run() {
-  std::vector<Item> batch;
+  std::vector<CoordinatorEvent> batch;
   Micros next_tick = SteadyMicros();
   while (true) {
     {
@@ -80,20 +97,17 @@ void CoordinatorStrand::Run() {
       batch.swap(queue_);
       asks_waiting_ = 0;
     }
-    for (Item& item : batch) {
-      if (auto* question = std::get_if<Question>(&item)) {
-        (*question)(core_, SteadyMicros());
-      } else {
-        Handle(std::get<CoordinatorEvent>(item));
-      }
-    }
+    for (CoordinatorEvent& event : batch) Handle(event);
     batch.clear();
     if (SteadyMicros() >= next_tick) {
       CoordinatorEvent tick = Ticked{};
       Handle(tick);
       next_tick = SteadyMicros() + kTickMicros;
     }
-    carrier_.Observe(core_);
+    const std::int64_t began = times_.Now();
+    Publish(SteadyMicros());
+    times_.AddPublish(times_.Now() - began);
+    carrier_.Observe(*published_);  // only this thread replaces it
   }
 }
 

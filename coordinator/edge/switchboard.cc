@@ -158,9 +158,9 @@ void Switchboard::Settle(const CoordinatorEvent& event, Micros now) {
   }
 }
 
-void Switchboard::Observe(const CoordinatorCore& core) {
-  if (core.ready() == ready_) return;
-  ready_ = core.ready();
+void Switchboard::Observe(const ClusterSnapshot& snapshot) {
+  if (snapshot.ready == ready_) return;
+  ready_ = snapshot.ready;
   on_ready_(ready_);
 }
 

@@ -68,7 +68,7 @@ class Switchboard final : public EffectCarrier {
   void Begin(const CoordinatorEvent& event, Micros now) override { record_.Heard(event, now); }
   void Carry(CoordinatorEffect& effect, Micros now) override;
   void Settle(const CoordinatorEvent& event, Micros now) override;
-  void Observe(const CoordinatorCore& core) override;
+  void Observe(const ClusterSnapshot& snapshot) override;
 
  private:
   struct Client {

@@ -87,15 +87,12 @@ v1::GenerateResponse ToProto(const StreamPart& part, const std::string& request_
   return response;
 }
 
-v1::GetLoadResponse LoadOf(const ClusterStatus& status) {
+v1::GetLoadResponse LoadOf(const ClusterSnapshot& snapshot) {
   v1::GetLoadResponse response;
-  response.set_requests_running(status.requests_running);
-  response.set_requests_waiting(status.requests_waiting);
-  double used = 0, total = 0;
-  for (const WorkerStatus& worker : status.workers) {
-    used += worker.kv_blocks_used;
-    total += worker.kv_blocks_total;
-  }
+  response.set_requests_running(snapshot.requests_running);
+  response.set_requests_waiting(snapshot.requests_waiting);
+  const auto used = static_cast<double>(snapshot.kv_blocks_used);
+  const auto total = static_cast<double>(snapshot.kv_blocks_total);
   response.set_kv_utilisation(total > 0 ? used / total : 0);
   return response;
 }

@@ -10,6 +10,7 @@
 #include "conclave/v1/admin.pb.h"
 #include "conclave/v1/inference.pb.h"
 #include "coordinator/core.h"
+#include "coordinator/snapshot.h"
 #include "text/text.h"
 
 namespace conclave {
@@ -48,6 +49,6 @@ v1::GenerateResponse ToProto(const StreamPart& part, const std::string& request_
                              const ModelFacts& model);
 
 v1::GetClusterResponse ToProto(const ClusterStatus& status, Micros now, bool with_experts);
-v1::GetLoadResponse LoadOf(const ClusterStatus& status);
+v1::GetLoadResponse LoadOf(const ClusterSnapshot& snapshot);
 
 }  // namespace conclave

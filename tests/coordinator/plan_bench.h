@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "coordinator/state.h"
-#include "fake_worker.h"
+#include "sim/fake_worker.h"
 #include "world.h"
 
 namespace conclave {

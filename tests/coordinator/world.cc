@@ -141,6 +141,7 @@ void World::Handle(const CoordinatorEvent& event) {
   core_->Handle(event, outbox);
   core_->CheckInvariants();
   for (const CoordinatorEffect& effect : outbox) Carry(effect);
+  if (then_) then_(event);
 }
 
 void World::Carry(const CoordinatorEffect& effect) {

@@ -2,13 +2,15 @@
 // delivered when the test says so.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "coordinator/core.h"
-#include "fake_worker.h"
+#include "sim/fake_worker.h"
 #include "text/toy_text.h"
 
 namespace conclave {
@@ -68,6 +70,9 @@ class World {
   absl::Status Drain(const std::string& worker);
   absl::Status Rebalance();
 
+  // Called after every event, once its effects have been carried out.
+  void AfterEvents(std::function<void(const CoordinatorEvent&)> then) { then_ = std::move(then); }
+
   CoordinatorCore& core() { return *core_; }
   Micros now() const { return now_; }
   const std::vector<std::string>& logs() const { return logs_; }
@@ -83,6 +88,7 @@ class World {
   void Carry(const CoordinatorEffect& effect);
   void Read(RequestId id, const StreamPart& part);
 
+  std::function<void(const CoordinatorEvent&)> then_;
   CoordinatorConfig config_;
   std::vector<TokenId> eos_;
   std::unique_ptr<Text> text_;

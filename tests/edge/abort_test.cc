@@ -96,13 +96,13 @@ TEST_F(AbortTest, FindsWhatIsStillBeingTokenized) {
   EXPECT_EQ(answer.finished.reason(), v1::FINISH_REASON_CANCELLED);
   EXPECT_TRUE(answer.ids.empty());
   EXPECT_FALSE(Abort("early")) << "it is over";
-  EXPECT_EQ(strand_.AskStatus().requests_waiting, 0);
+  EXPECT_EQ(strand_.snapshot()->requests_waiting, 0);
 }
 
 TEST_F(AbortTest, FindsWhatWaitsInTheCore) {
   Answer answer;
   std::thread asking([&] { answer = Generate(*client_, Named("late")); });
-  while (strand_.AskStatus().requests_waiting == 0) std::this_thread::yield();
+  while (strand_.snapshot()->requests_waiting == 0) std::this_thread::yield();
   EXPECT_TRUE(Abort("late"));
   asking.join();
   EXPECT_EQ(answer.finished.reason(), v1::FINISH_REASON_CANCELLED);

@@ -115,13 +115,41 @@ TEST_F(Desk, ATicketIsAnsweredOnce) {
   const auto then = [&](const absl::Status& status, const std::string& text) {
     said += text + std::string(status.message());
   };
-  const std::uint64_t first = desk_.Expect(then), second = desk_.Expect(then);
+  const std::uint64_t first = *desk_.Expect(0, then), second = *desk_.Expect(0, then);
   EXPECT_NE(first, second);
   desk_.Tell({second, absl::OkStatus(), "b"});
   desk_.Tell({first, absl::NotFoundError("a"), ""});
   desk_.Tell({first, absl::OkStatus(), "again"});
   desk_.Tell({77, absl::OkStatus(), "nobody's"});
   EXPECT_EQ(said, "ba");
+}
+
+TEST_F(Desk, AnswersThatWaitAreBoundedInNumberAndTime) {
+  std::vector<absl::Status> answers;
+  const auto then = [&](const absl::Status& status, const std::string&) {
+    answers.push_back(status);
+  };
+  for (std::size_t i = 0; i < AdminDesk::kAnswersWaitingMax; ++i) {
+    ASSERT_TRUE(desk_.Expect(1000 + static_cast<Micros>(i), then).ok()) << i;
+  }
+  EXPECT_TRUE(absl::IsResourceExhausted(desk_.Expect(1000, then).status()));
+  desk_.Expire(1000 + AdminDesk::kAnswerTimeout);
+  EXPECT_TRUE(answers.empty()) << "too early";
+  desk_.Expire(1010 + AdminDesk::kAnswerTimeout);
+  ASSERT_EQ(answers.size(), 10u);
+  for (const absl::Status& answer : answers) EXPECT_TRUE(absl::IsDeadlineExceeded(answer));
+  EXPECT_TRUE(desk_.Expect(2000, then).ok()) << "there is room again";
+}
+
+TEST_F(Desk, FlightRecordersThatAreReadAreBoundedInNumber) {
+  for (std::size_t i = 0; i < AdminDesk::kGatheringsMax; ++i) {
+    ASSERT_TRUE(desk_.Gather("0", 1000, [](std::vector<LastWords>) {}).ok()) << i;
+  }
+  EXPECT_TRUE(absl::IsResourceExhausted(Gather("0")));
+  EXPECT_TRUE(Gather("coordinator").ok()) << "nobody is waited for";
+  Tell(0, "zero");  // the last one that was begun
+  words_.reset();
+  EXPECT_TRUE(Gather("0").ok());
 }
 
 }  // namespace

@@ -1,15 +1,12 @@
-// The coordinator's edge, piece by piece: queue of parts, pool, strand, metrics.
+// The coordinator's edge, piece by piece: queue of parts, pool, metrics.
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <future>
-#include <thread>
 
 #include "coordinator/edge/metrics.h"
 #include "coordinator/edge/part_queue.h"
-#include "coordinator/edge/strand.h"
 #include "coordinator/edge/work_pool.h"
-#include "small_model.h"
 
 namespace conclave {
 namespace {
@@ -70,61 +67,6 @@ TEST(WorkPool, RefusesBeyondItsBoundsAndGivesBack) {
   EXPECT_EQ(ran, 3);
 }
 
-// Counts what the strand does with the core's effects.
-class Listener final : public EffectCarrier {
- public:
-  void Begin(const CoordinatorEvent&, Micros) override {}
-  void Carry(CoordinatorEffect& effect, Micros now) override {
-    EXPECT_EQ(std::this_thread::get_id(), thread());
-    EXPECT_GE(now, last_now_);
-    last_now_ = now;
-    if (const auto* tell = std::get_if<TellClient>(&effect)) endings += tell->part.ending ? 1 : 0;
-  }
-  void Settle(const CoordinatorEvent& event, Micros) override {
-    EXPECT_EQ(std::this_thread::get_id(), thread());
-    if (std::holds_alternative<Ticked>(event)) ++ticks;
-    if (std::holds_alternative<ClientAsked>(event)) ++asks;
-  }
-  void Observe(const CoordinatorCore&) override {}
-  std::atomic<int> endings{0}, ticks{0}, asks{0};
-
- private:
-  std::thread::id thread() {
-    if (thread_ == std::thread::id()) thread_ = std::this_thread::get_id();
-    return thread_;
-  }
-  std::thread::id thread_;
-  Micros last_now_ = 0;
-};
-
-TEST(Strand, HandlesEveryEventOfManyThreadsOnOneThread) {
-  CoordinatorConfig config;
-  CoordinatorCore core(config, SmallModel(), nullptr);
-  Listener listener;
-  CoordinatorStrand strand(core, listener);
-  constexpr int kThreads = 4, kEach = 500;
-  std::vector<std::thread> threads;
-  for (int t = 0; t < kThreads; ++t) {
-    threads.emplace_back([&strand, t] {
-      for (int i = 0; i < kEach; ++i) {
-        ClientAsk ask;
-        ask.id = std::to_string(t) + "-" + std::to_string(i);
-        ask.prompt = {1000};  // not in the vocabulary: refused at once
-        const RequestId request{static_cast<std::uint64_t>(t * kEach + i + 1)};
-        EXPECT_TRUE(strand.Post(ClientAsked{.now = 0, .request = request, .ask = ask}));
-      }
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(strand.AskStatus().requests_running, 0);
-  EXPECT_EQ(listener.asks, kThreads * kEach);
-  EXPECT_EQ(listener.endings, kThreads * kEach);
-  strand.Stop();
-  EXPECT_GT(listener.ticks, 0);
-  EXPECT_FALSE(strand.Post(Ticked{}));
-  EXPECT_FALSE(strand.Ask([](const CoordinatorCore&, Micros) { ADD_FAILURE(); }));
-}
-
 TEST(Metrics, TokensThatComeTogetherShareTheirGap) {
   Metrics metrics;
   StreamPart first;
@@ -134,8 +76,8 @@ TEST(Metrics, TokensThatComeTogetherShareTheirGap) {
   three.ids = {2, 3, 4};
   three.ending.emplace();
   metrics.Count(three, {.asked_at = 0, .last_token_at = 30'000, .now = 90'000});
-  const std::string page = metrics.Render({});
-  for (const char* line : {"conclave_time_to_first_token_seconds_count 1",
+  const std::string page = metrics.Render({}, 1'500'000, EventTimes());
+  for (const char* line : {"conclave_status_age_seconds 1.5", "conclave_time_to_first_token_seconds_count 1",
                            "conclave_time_to_first_token_seconds_sum 0.03",
                            "conclave_inter_token_latency_seconds_count 3",
                            "conclave_inter_token_latency_seconds_bucket{le=\"0.025\"} 3",
@@ -144,11 +86,32 @@ TEST(Metrics, TokensThatComeTogetherShareTheirGap) {
   }
 }
 
+// Times are told apart by event, and a worker's message goes by its own name.
+TEST(EventTimes, QuantilesAreOfEachEvent) {
+  EventTimes times;
+  for (int i = 1; i <= 100; ++i) times.Add(Ticked{}, i * 1000);
+  times.Add(WorkerSaid{.now = 0, .link = LinkId{1}, .message = Heartbeat{}}, 7);
+  times.Add(WorkerSaid{.now = 0, .link = LinkId{1}, .message = Heartbeat{}}, 3'000'000'000'000);
+  const std::vector<EventTimes::Summary> summaries = times.Summaries();
+  ASSERT_EQ(summaries.size(), 2u);
+  EXPECT_STREQ(summaries[0].name, "heartbeat");
+  EXPECT_EQ(summaries[0].count, 2u);
+  EXPECT_EQ(summaries[0].us_max, 3e9) << "longer than any bucket";
+  EXPECT_STREQ(summaries[1].name, "tick");
+  EXPECT_EQ(summaries[1].count, 100u);
+  EXPECT_NEAR(summaries[1].us_p50, 51, 2);
+  EXPECT_NEAR(summaries[1].us_p99, 100, 2);
+  EXPECT_EQ(summaries[1].us_max, 100);
+  EXPECT_NEAR(summaries[1].seconds, 5.05e-3, 1e-9);
+  const std::string page = Metrics().Render({}, 0, times);
+  EXPECT_NE(page.find("conclave_events_total{event=\"tick\"} 100"), std::string::npos) << page;
+}
+
 TEST(Metrics, ImbalanceIsTheBusiestOverTheMean) {
   ClusterStatus status;
   status.model.experts = 4;
   status.expert_rows = {1, 1, 1, 1, 4, 0, 0, 0};
-  const std::string page = Metrics().Render(status);
+  const std::string page = Metrics().Render(status, 0, EventTimes());
   EXPECT_NE(page.find("conclave_expert_imbalance{over_layers=\"max\"} 4"), std::string::npos);
   EXPECT_NE(page.find("conclave_expert_imbalance{over_layers=\"mean\"} 2.5"), std::string::npos);
   EXPECT_NE(page.find("conclave_expert_rows_total 8"), std::string::npos) << page;

@@ -1,4 +1,4 @@
-#include "fake_worker.h"
+#include "sim/fake_worker.h"
 
 #include <algorithm>
 #include <utility>
@@ -199,7 +199,10 @@ void FakeWorker::RunStep() {
     Expect(sequences_.emplace(open.seq, std::move(sequence)).second, "open of an open sequence");
   }
   for (const Chunk& chunk : ask.part.chunks) RunChunk(chunk, result);
-  result.expert_rows.assign(16, 1);
+  if (static_cast<int>(ask.step.value % static_cast<std::uint64_t>(expert_rows_every)) == 0) {
+    const ModelFacts& facts = hello_.model;
+    result.expert_rows.assign(static_cast<std::size_t>(facts.moe_layers * facts.experts), 1);
+  }
   result.phases.push_back({.phase = 1, .micros = 2, .bytes = 3, .ops = 4});
   last_done_ = ask.step;
   ++steps_run_;

@@ -56,6 +56,7 @@ class FakeWorker {
   std::vector<Slot> deaf_to;              // whose frames do not come
   Epoch aside() const { return aside_; }  // 0: none
   std::uint64_t digest_salt = 0;
+  int expert_rows_every = 1;  // steps between two results that say what the experts ran
   const std::vector<std::string>& complaints() const { return complaints_; }
 
  private:

@@ -1,0 +1,98 @@
+#include "coordinator/snapshot.h"
+
+#include <algorithm>
+#include <cstddef>
+
+#include "base/limits.h"
+
+namespace conclave {
+namespace {
+
+WorkerStatus StatusFrom(const WorkerSnapshot& worker) {
+  const WorkerDescription& about = *worker.description;
+  return {.slot = about.slot,
+          .uuid = about.uuid,
+          .role = about.role,
+          .state = worker.state,
+          .why = worker.why,
+          .address = about.address,
+          .kernels = about.kernels,
+          .kv_dtype = about.kv_dtype,
+          .exchange = about.exchange,
+          .experts = 0,
+          .expert_bytes = worker.expert_bytes,
+          .kv_blocks_used = worker.kv_blocks_used,
+          .kv_blocks_cached = worker.kv_blocks_cached,
+          .kv_blocks_total = about.kv_blocks_total,
+          .rows_per_second = worker.rows_per_second,
+          .rss_bytes = worker.rss_bytes,
+          .expert_rows = worker.expert_rows,
+          .experts_by_layer = {}};
+}
+
+// Gives every member the experts that it owns, in one walk over the placement.
+void AddExperts(const ClusterSnapshot& snapshot, ExpertLists lists, ClusterStatus& status) {
+  const Placement& placement = *snapshot.placement;
+  std::array<WorkerStatus*, kSlotsMax> by_slot{};
+  for (std::size_t i = 0; i < status.workers.size(); ++i) {
+    if (!snapshot.members->workers[i].member) continue;
+    WorkerStatus& worker = status.workers[i];
+    by_slot[static_cast<std::size_t>(worker.slot.value)] = &worker;
+    if (lists == ExpertLists::kInclude) {
+      worker.experts_by_layer.resize(static_cast<std::size_t>(placement.moe_layers()));
+    }
+  }
+  for (int layer = 0; layer < placement.moe_layers(); ++layer) {
+    for (int expert = 0; expert < placement.experts(); ++expert) {
+      for (const std::uint8_t owner : placement.Owners(layer, expert)) {
+        WorkerStatus* worker = by_slot[owner];
+        if (worker == nullptr) continue;  // the owner is gone and the next epoch not made yet
+        ++worker->experts;
+        if (lists == ExpertLists::kOmit) continue;
+        worker->experts_by_layer[static_cast<std::size_t>(layer)].push_back(
+            static_cast<std::uint16_t>(expert));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+ClusterStatus StatusFrom(const ClusterSnapshot& snapshot, Micros now, ExpertLists lists) {
+  const MembersSnapshot& members = *snapshot.members;
+  ClusterStatus status{.epoch = snapshot.epoch,
+                       .ready = snapshot.ready,
+                       .not_ready_because = members.not_ready_because,
+                       .model = *snapshot.model};
+  for (const WorkerSnapshot& worker : members.workers) {
+    status.workers.push_back(StatusFrom(worker));
+  }
+  AddExperts(snapshot, lists, status);
+  status.requests_running = snapshot.requests_running;
+  status.requests_waiting = snapshot.requests_waiting;
+  if (!snapshot.recent->empty()) status.last_epoch_cause = snapshot.recent->back().cause;
+  status.last_epoch_micros = snapshot.last_epoch_micros;
+  status.change = members.change;
+  if (!status.change.stage.empty()) status.change.since += now - members.taken;
+  status.change_given_up = members.change_given_up;
+  if (!members.change_given_up.empty()) {
+    status.change_retry_in = std::max<Micros>(0, members.change_retry_at - now);
+  }
+  status.recent = *snapshot.recent;
+  status.changes = snapshot.changes;
+  status.pauses = snapshot.pauses;
+  status.steps = snapshot.steps;
+  status.prompt_tokens = snapshot.prompt_tokens;
+  status.cached_prompt_tokens = snapshot.cached_prompt_tokens;
+  status.emitted_tokens = snapshot.emitted_tokens;
+  status.preemptions = snapshot.preemptions;
+  status.resumed = snapshot.resumed;
+  status.attached = snapshot.attached;
+  status.endings.assign(snapshot.endings.begin(), snapshot.endings.end());
+  status.phases.assign(snapshot.phases.begin(), snapshot.phases.end());
+  status.exchange_bytes = snapshot.exchange_bytes;
+  status.expert_rows = *snapshot.expert_rows;
+  return status;
+}
+
+}  // namespace conclave
