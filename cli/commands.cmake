@@ -11,13 +11,14 @@ conclave_library(cli_client
   LINKS conclave_cli_request conclave_base_edge conclave_proto conclave_coordinator_edge)
 conclave_library(cli_commands
   SOURCES
-    ask.cc bench_cluster.cc bench_engine.cc bench_exchange.cc bench_serve.cc chat.cc
+    ask.cc bench_cluster.cc bench_coordinator.cc bench_coordinator_load.cc bench_engine.cc
+    bench_exchange.cc bench_serve.cc bench_streams.cc bench_workers.cc chat.cc
     cluster.cc drain.cc flight_recorder.cc generate.cc generate_many.cc lines.cc model.cc progress.cc
     rebalance.cc render.cc serve.cc serve_flags.cc status.cc target.cc tokenize.cc
   LINKS
     conclave_cli_common conclave_cli_process conclave_cli_client conclave_cli_coordinator
     conclave_cli_worker conclave_cli_request
     conclave_coordinator_edge conclave_worker_edge conclave_model_edge conclave_text
-    conclave_machine conclave_exchange_bench)
+    conclave_machine conclave_exchange_bench conclave_sim_worker conclave_text_toy)
 target_precompile_headers(conclave_cli_commands REUSE_FROM conclave_proto)
 conclave_program(conclave SOURCES main.cc LINKS conclave_cli_commands)

@@ -24,5 +24,6 @@ int RunModelVerify(int argc, const char* const* argv);
 int RunBenchEngine(int argc, const char* const* argv);
 int RunBenchServe(int argc, const char* const* argv);
 int RunBenchExchange(int argc, const char* const* argv);
+int RunBenchCoordinator(int argc, const char* const* argv);
 
 }  // namespace conclave

@@ -36,6 +36,7 @@ constexpr Command kCommands[] = {
     {"bench", "engine", RunBenchEngine, "speed of prefill and decode, beside the machine's limits"},
     {"bench", "serve", RunBenchServe, "latency and throughput under load"},
     {"bench", "exchange", RunBenchExchange, "time of one all-to-all, beside plain copies"},
+    {"bench", "coordinator", RunBenchCoordinator, "what the coordinator costs, without any model"},
 };
 
 std::string FullName(const Command& command) {
