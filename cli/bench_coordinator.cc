@@ -2,9 +2,9 @@
 
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -69,18 +69,15 @@ struct Measurement {
 };
 
 struct Measurements {
-  Measurement serving, decoding, decoded;
+  Measurement serving, full, done;
   double get_load_us = 0;  // of the thread that asks
   double status_us = 0;    // the same for everything that GetCluster and /metrics need
 };
 
-double CpuSeconds(int who) {
-  rusage usage{};
-  getrusage(who, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+double CpuSeconds(clockid_t clock) {
+  timespec time{};
+  clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
 }
 
 std::uint64_t ResidentBytes() {
@@ -91,16 +88,16 @@ std::uint64_t ResidentBytes() {
 }
 
 Measurement Measure(const CoordinatorServer& server) {
-  return {.cpu_s = CpuSeconds(RUSAGE_SELF),
+  return {.cpu_s = CpuSeconds(CLOCK_PROCESS_CPUTIME_ID),
           .tokens = server.snapshot()->emitted_tokens,
           .rss_bytes = ResidentBytes()};
 }
 
 template <typename Work>
 double MicrosEach(int times, Work work) {
-  const double before = CpuSeconds(RUSAGE_THREAD);
+  const double before = CpuSeconds(CLOCK_THREAD_CPUTIME_ID);
   for (int i = 0; i < times; ++i) work();
-  return (CpuSeconds(RUSAGE_THREAD) - before) * 1e6 / times;
+  return (CpuSeconds(CLOCK_THREAD_CPUTIME_ID) - before) * 1e6 / times;
 }
 
 void MeasureQuestions(const CoordinatorServer& server, Measurements& into) {
@@ -173,9 +170,9 @@ absl::StatusOr<LoadReport> Attend(const CoordinatorServer& server, LineSocket& l
     } else if (line.starts_with("mark ")) {
       const std::string mark = line.substr(5);
       if (mark == kMarkServing) into.serving = Measure(server);
-      if (mark == kMarkDecoding) into.decoding = Measure(server);
-      if (mark == kMarkDecoded) {
-        into.decoded = Measure(server);
+      if (mark == kMarkFull) into.full = Measure(server);
+      if (mark == kMarkDone) {
+        into.done = Measure(server);
         MeasureQuestions(server, into);
       }
       load.Send("taken");
@@ -197,9 +194,10 @@ nlohmann::ordered_json ResultJson(const BenchFlags& flags, const Measurements& m
                                   const LoadReport& report,
                                   const std::vector<EventTimes::Summary>& events) {
   const CoordinatorBench& bench = flags.bench;
-  const double cpu_s = measured.decoded.cpu_s - measured.decoding.cpu_s;
-  const auto tokens = static_cast<double>(measured.decoded.tokens - measured.decoding.tokens);
-  const std::uint64_t before = measured.serving.rss_bytes, after = measured.decoded.rss_bytes;
+  // From the first request to the last token: translation, prompts and writes included.
+  const double cpu_s = measured.done.cpu_s - measured.serving.cpu_s;
+  const auto tokens = static_cast<double>(measured.done.tokens - measured.serving.tokens);
+  const std::uint64_t before = measured.serving.rss_bytes, after = measured.full.rss_bytes;
   nlohmann::ordered_json object = {
       {"workers", bench.workers},
       {"steps", report.steps},

@@ -54,9 +54,9 @@ class LineSocket {
 };
 
 // Moments at which the load asks for a measurement and waits until it was taken.
-inline constexpr const char* kMarkServing = "serving";    // all workers there, no stream yet
-inline constexpr const char* kMarkDecoding = "decoding";  // every stream has its first token
-inline constexpr const char* kMarkDecoded = "decoded";    // the first stream has its last
+inline constexpr const char* kMarkServing = "serving";  // all workers there, no stream yet
+inline constexpr const char* kMarkFull = "full";        // the first stream has its last token
+inline constexpr const char* kMarkDone = "done";        // and all have
 
 // The load's process: reads "PORT ADMIN_PORT", then sends "news TEXT", "mark NAME" (and reads a line
 // in answer) and at last "report JSON". Returns its exit code.
