@@ -52,10 +52,10 @@ void AddCoordinatorFlags(CLI::App& app, CoordinatorOptions& options, ShutdownPla
   CoordinatorConfig& core = options.core;
   app.add_option("--step-rows", core.step_rows_max, "tokens of one step, over all workers")
       ->capture_default_str()
-      ->check(CLI::Range(1, kRowsPerStepMax));
+      ->check(CLI::Range(1, kStepRowsMax));
   app.add_option("--worker-rows", core.worker_rows_max, "tokens of one step, of one worker")
       ->capture_default_str()
-      ->check(CLI::Range(1, kRowsPerStepMax));
+      ->check(CLI::Range(1, kWorkerRowsMax));
   app.add_option("--running-max", core.running_max, "requests decoding or prefilling at once")
       ->capture_default_str()
       ->check(CLI::Range(1, 65536));
@@ -63,7 +63,7 @@ void AddCoordinatorFlags(CLI::App& app, CoordinatorOptions& options, ShutdownPla
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 20));
   app.add_option("--chunk-tokens", core.chunk_tokens, "longest piece of a prompt in one step")
-      ->check(CLI::Range(1, kRowsPerStepMax));
+      ->check(CLI::Range(1, kWorkerRowsMax));
   app.add_option("--plans-ahead", core.plans_ahead, "plans sent before the first one's result")
       ->capture_default_str()
       ->check(CLI::Range(1, kPlansAheadMax));

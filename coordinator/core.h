@@ -25,7 +25,7 @@ using LinkId = Id<struct LinkTag, std::uint64_t>;
 
 struct CoordinatorConfig {
   int workers_wanted = 1;     // the first epoch waits for so many (role kExpert included)
-  int step_rows_max = 512;    // token budget of a step, over all workers (<= kRowsPerStepMax)
+  int step_rows_max = 512;    // token budget of a step, over all workers (<= kStepRowsMax)
   int worker_rows_max = 512;  // and of one worker; a worker's own rows_max counts too
   int running_max = 256;      // sequences decoding or prefilling at once
   int waiting_max = 1024;     // requests queued; more are refused with RESOURCE_EXHAUSTED

@@ -12,7 +12,7 @@ void MovePace::Learn(Micros length, std::int32_t moved) {
   } else if (2 * length > 3 * usual_) {
     rows_ = std::max(kRowsMin, rows_ / 4 * 3);
   } else if (moved >= rows_ / 4 * 3) {  // fewer would prove little
-    rows_ = std::min(kRowsPerStepMax, rows_ / 4 * 5);
+    rows_ = std::min(kStepRowsMax, rows_ / 4 * 5);
   }
 }
 

@@ -49,7 +49,7 @@ struct Room {
   explicit Room(const StepDraft& draft, const CoordinatorState& state)
       : rows(std::min(draft.rows_left() - static_cast<std::int32_t>(state.requests.running().size()),
                       std::max(kTailMax, state.move_pace.rows()))),
-        chunk(std::max(1, state.config.chunk_tokens.value_or(kRowsPerStepMax))) {}
+        chunk(std::max(1, state.config.chunk_tokens.value_or(kWorkerRowsMax))) {}
   std::int32_t rows;
   const std::int32_t chunk;
 };

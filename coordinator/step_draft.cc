@@ -32,7 +32,7 @@ std::int32_t RoomIn(const Stay& stay) {
 
 StepDraft::StepDraft(CoordinatorState& state, Micros now) : state_(state), now_(now) {
   step_ = StepId{state.step_planned.value + 1};
-  rows_left_ = std::min(state.config.step_rows_max, kRowsPerStepMax);
+  rows_left_ = std::min(state.config.step_rows_max, kStepRowsMax);
   index_.fill(-1);
   workers_.resize(state.live.size());
   bool draining = false;

@@ -19,7 +19,7 @@ TEST(MovePace, BeginsLowAndRisesWhileNobodyNotices) {
   MovePace pace = Rested();
   EXPECT_EQ(pace.rows(), MovePace::kRowsMin);
   for (int i = 0; i < 100; ++i) pace.Learn(kUsual * 5 / 4, pace.rows());
-  EXPECT_EQ(pace.rows(), kRowsPerStepMax);
+  EXPECT_EQ(pace.rows(), kStepRowsMax);
 }
 
 TEST(MovePace, FallsWhenStepsGetLonger) {
