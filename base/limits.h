@@ -27,6 +27,7 @@ inline constexpr int kContextMax = 1 << 20;  // positions of one sequence
 inline constexpr int kWorkerRowsMax = 8192;  // rows of one worker in one step
 inline constexpr int kStepRowsMax = kSlotsMax * kWorkerRowsMax;  // rows of one step, all workers
 inline constexpr int kArrivalsMax = kStepRowsMax;  // rows of others that a worker takes in a round
+inline constexpr int kArrivalsLeast = kSlotsMax - 1;  // and at least: a row of every other worker
 inline constexpr int kRoundsMax = kWorkerRowsMax;  // rounds of one exchange: a row each, at most
 inline constexpr int kKvBlockTokens = 32;    // positions in one KV block, counted from position 0
 
@@ -38,7 +39,7 @@ inline constexpr int kLogprobsMax = 32;  // alternatives reported per position
 inline constexpr int kLogitBiasMax = 1024;
 inline constexpr int kRequestIdBytesMax = 128;
 inline constexpr std::size_t kRequestBytesMax = std::size_t{8} << 20;  // one gRPC request message
-inline constexpr std::size_t kControlBytesMax = std::size_t{64}
+inline constexpr std::size_t kControlBytesMax = std::size_t{128}
                                                 << 20;  // one coordinator-worker message
 inline constexpr std::size_t kRecorderBytesMax = std::size_t{1} << 20;  // one process's last words
 

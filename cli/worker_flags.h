@@ -19,7 +19,7 @@ struct ComputeFlags {
   std::optional<std::uint64_t> kv_memory;
   int threads = 0;
   std::int32_t rows_max = 512;
-  std::int32_t arrivals_max = 512;
+  std::optional<std::int32_t> arrivals_max;
 };
 // --kernels --kv-dtype --kv-memory --threads --exchange --ucx-transports --rows-max --arrivals-max
 void AddComputeFlags(CLI::App& app, ComputeFlags& flags);

@@ -15,6 +15,7 @@
 
 #include "absl/status/status.h"
 #include "base/ids.h"
+#include "base/limits.h"
 #include "protocol/control.h"
 #include "text/text.h"
 
@@ -27,6 +28,9 @@ struct CoordinatorConfig {
   int workers_wanted = 1;     // the first epoch waits for so many (role kExpert included)
   int step_rows_max = 512;    // token budget of a step, over all workers (<= kStepRowsMax)
   int worker_rows_max = 512;  // and of one worker; a worker's own rows_max counts too
+  // A worker that takes fewer rows of others in a round is refused. In a cluster of n workers no
+  // number of rounds fits one that takes fewer than n - 1: each of the others may send it a row.
+  std::int32_t arrivals_least = kArrivalsLeast;
   int running_max = 256;      // sequences decoding or prefilling at once
   int waiting_max = 1024;     // requests queued; more are refused with RESOURCE_EXHAUSTED
   std::int64_t waiting_tokens_max = 8'000'000;  // prompt tokens queued in all
@@ -282,7 +286,8 @@ struct ClusterStatus {
   std::uint64_t attached = 0;  // streams that took a live request over
   std::vector<std::uint64_t> endings;  // by End
   std::vector<PhaseTotal> phases;      // by index into kPhaseNames, summed over workers
-  std::uint64_t exchange_bytes = 0;
+  std::uint64_t bytes_sent = 0, bytes_received = 0;  // between workers, summed over them
+  std::uint64_t bad_router_rows = 0;  // rows whose router logits are not numbers, once per layer
   std::vector<std::uint64_t> expert_rows;  // [MoE layer][expert], since start
 };
 
