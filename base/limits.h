@@ -25,6 +25,7 @@ inline constexpr int kContextMax = 1 << 20;  // positions of one sequence
 
 // A step.
 inline constexpr int kRowsPerStepMax = 4096;  // over all workers; the planner's budgets stay below
+inline constexpr int kSequencesMax = 1024;    // open at once on one worker
 inline constexpr int kKvBlockTokens = 32;     // positions in one KV block, counted from position 0
 
 // A request.
@@ -37,9 +38,15 @@ inline constexpr int kRequestIdBytesMax = 128;
 inline constexpr std::size_t kRequestBytesMax = std::size_t{8} << 20;  // one gRPC request message
 inline constexpr std::size_t kControlBytesMax = std::size_t{64}
                                                 << 20;  // one coordinator-worker message
+// Tokens of all the sequences that one part of a plan opens.
+inline constexpr std::int64_t kOpenTokensPerStepMax = std::int64_t{8} << 20;
 inline constexpr std::size_t kRecorderBytesMax = std::size_t{1} << 20;  // one process's last words
 
 static_assert(kTopkMax <= kExpertsMax);
+static_assert(kVocabMax < 1 << 21, "a token id takes three bytes of a message");
+static_assert(3 * kOpenTokensPerStepMax <= std::int64_t{kControlBytesMax} / 2,
+              "the prompts of one part of a plan fit into one message");
+static_assert(kContextMax <= kOpenTokensPerStepMax, "any one sequence may be opened");
 static_assert(kExpertsMax <= UINT16_MAX, "an expert id travels as 16 bits");
 static_assert(kSlotsMax <= INT8_MAX + 1, "a slot fits a signed byte's positive range");
 static_assert(std::int64_t{kRowsPerStepMax} * kTopkMax <= INT32_MAX, "row slots fit 32 bits");

@@ -15,6 +15,7 @@
 
 #include "absl/status/status.h"
 #include "base/ids.h"
+#include "base/limits.h"
 #include "protocol/control.h"
 #include "text/text.h"
 
@@ -25,9 +26,13 @@ using LinkId = Id<struct LinkTag, std::uint64_t>;
 
 struct CoordinatorConfig {
   int workers_wanted = 1;     // the first epoch waits for so many (role kExpert included)
-  int step_rows_max = 512;    // token budget of a step, over all workers (<= kRowsPerStepMax)
-  int worker_rows_max = 512;  // and of one worker; a worker's own rows_max counts too
-  int running_max = 256;      // sequences decoding or prefilling at once
+  // Rows of one worker in one step; a worker's own rows_max counts, too (<= kRowsPerStepMax).
+  int worker_rows_max = kRowsPerStepMax;
+  // Sequences that live on one worker at once (<= kSequencesMax).
+  int running_max = kSequencesMax;
+  // The longest that a step with decode rows is to take; unset: see StepTime.
+  std::optional<Micros> step_target;
+  int first_rows = 64;  // rows of one worker in the first steps, before any was measured
   int waiting_max = 1024;     // requests queued; more are refused with RESOURCE_EXHAUSTED
   std::int64_t waiting_tokens_max = 8'000'000;  // prompt tokens queued in all
   bool prefix_cache = true;
@@ -294,6 +299,7 @@ class CoordinatorCore {
     std::vector<TokenId> eos_ids;
     std::optional<double> temperature, top_p, repetition_penalty;  // generation_config.json
     std::optional<int> top_k;
+    std::int64_t context_per_row = 0;  // see RowCost; 0: context costs nothing
   };
   CoordinatorCore(const CoordinatorConfig& config, Model model, const Text* text);
   ~CoordinatorCore();

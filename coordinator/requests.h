@@ -66,6 +66,10 @@ struct Request : Stay {
   std::int32_t in_flight = 0;
   std::unique_ptr<Understudy> understudy;
 
+  // Tokens of the requests that began while this one was the first for which there was no KV memory
+  // (schedule/open.h).
+  std::int64_t overtaken_tokens = 0;
+
   // What the client gets.
   Reader reader;
   Said said;

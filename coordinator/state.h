@@ -7,7 +7,6 @@
 #include <deque>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -15,8 +14,8 @@
 #include "coordinator/core.h"
 #include "coordinator/kv_blocks.h"
 #include "coordinator/membership.h"
-#include "coordinator/move_pace.h"
 #include "coordinator/requests.h"
+#include "coordinator/schedule/step_time.h"
 
 namespace conclave {
 
@@ -63,7 +62,7 @@ struct PlannedPart {
 struct PlannedStep {
   StepId step;
   Micros planned = 0;
-  std::int32_t moved = 0;  // rows of understudies
+  StepTime::Measured measured;  // what is known of it before it has run
   std::uint64_t digest = 0;
   int answers_missing = 0;
   std::vector<PlannedPart> parts;  // rising slot
@@ -175,7 +174,7 @@ struct CoordinatorState {
   SeqId seq_opened;     // the newest
   std::deque<PlannedStep> in_flight;
   Micros step_ended = 0;  // when the last step was done
-  MovePace move_pace;
+  StepTime step_time{config.step_target, RowCost(model.context_per_row), config.first_rows};
   Micros rates_since = 0;
   Micros ticked = 0;           // the last time
   Micros listening_since = 0;  // silence before does not count: this process itself stood still
@@ -195,8 +194,8 @@ void PutDownUnderstudy(CoordinatorState& state, Request& request);  // if it has
 // The stay goes on with its first `keep` positions, whole blocks that are written; the next plan
 // with a chunk of it opens it anew.
 void Reopen(CoordinatorState& state, Stay& stay, std::int32_t keep);
-// Makes the whole blocks that are both planned and known shareable.
-void PublishBlocks(CoordinatorState& state, Stay& stay, std::span<const TokenId> tokens);
-void PublishBlocks(CoordinatorState& state, Request& request);  // of its own stay
+// Makes the whole blocks of one of the request's sequences that are both planned and known
+// shareable.
+void PublishBlocks(CoordinatorState& state, Request& request, Stay& stay);
 
 }  // namespace conclave

@@ -22,6 +22,7 @@
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/grpcpp.h"
 #include "model/edge/checkpoint.h"
+#include "model/params.h"
 
 namespace conclave {
 namespace {
@@ -77,7 +78,8 @@ CoordinatorCore::Model ModelOf(const Checkpoint& checkpoint, const ModelFacts& f
           .temperature = config.default_temperature,
           .top_p = config.default_top_p,
           .repetition_penalty = config.default_repetition_penalty,
-          .top_k = config.default_top_k};
+          .top_k = config.default_top_k,
+          .context_per_row = ContextPerRow(config)};
 }
 
 CoordinatorOptions WithRecording(CoordinatorOptions options, FlightRecorder& recorder) {

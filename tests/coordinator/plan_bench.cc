@@ -12,7 +12,7 @@
 #include "coordinator/placement_policy.h"
 #include "coordinator/results.h"
 #include "coordinator/resume.h"
-#include "coordinator/scheduler.h"
+#include "coordinator/schedule/plan_step.h"
 #include "coordinator/streams.h"
 
 namespace conclave {
