@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/ids.h"
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 #include "protocol/control.h"
 
 namespace conclave {

@@ -16,9 +16,10 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 #include "coordinator/stay.h"
 #include "coordinator/stop_scanner.h"
+#include "text/text.h"
 
 namespace conclave {
 

@@ -11,11 +11,14 @@
 #include <vector>
 
 #include "base/limits.h"
-#include "coordinator/core.h"
+#include "coordinator/cluster_status.h"
+#include "coordinator/config.h"
+#include "coordinator/events.h"
 #include "coordinator/kv_blocks.h"
 #include "coordinator/membership.h"
 #include "coordinator/requests.h"
 #include "coordinator/schedule/step_time.h"
+#include "text/text.h"
 
 namespace conclave {
 
@@ -122,12 +125,12 @@ struct StepTrouble {
 enum class ServicePhase : std::uint8_t { kGathering, kPreparing, kServing };
 
 struct CoordinatorState {
-  CoordinatorState(const CoordinatorConfig& configuration, CoordinatorCore::Model about,
+  CoordinatorState(const CoordinatorConfig& configuration, ServedModel about,
                    const Text* words)
       : config(configuration), model(std::move(about)), text(words) {}
 
   const CoordinatorConfig config;
-  const CoordinatorCore::Model model;
+  const ServedModel model;
   const Text* const text;
 
   Membership membership;

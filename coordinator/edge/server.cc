@@ -71,7 +71,7 @@ absl::StatusOr<std::unique_ptr<grpc::Server>> Listen(grpc::ServerBuilder& builde
   return server;
 }
 
-CoordinatorCore::Model ModelOf(const Checkpoint& checkpoint, const ModelFacts& facts) {
+ServedModel ModelOf(const Checkpoint& checkpoint, const ModelFacts& facts) {
   const ModelConfig& config = checkpoint.config;
   return {.facts = facts,
           .eos_ids = config.eos_ids,

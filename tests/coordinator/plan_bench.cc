@@ -17,7 +17,7 @@
 
 namespace conclave {
 PlanBench::PlanBench(const CoordinatorConfig& config, const std::vector<WorkerShape>& shapes)
-    : shapes_(shapes), state_(config, CoordinatorCore::Model{.facts = FakeFacts()}, nullptr) {
+    : shapes_(shapes), state_(config, ServedModel{.facts = FakeFacts()}, nullptr) {
   for (int slot = 0; slot < workers(); ++slot) Restart(slot);
   OpenEpoch();
 }

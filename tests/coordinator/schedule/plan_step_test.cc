@@ -20,7 +20,7 @@ namespace {
 class Bench {
  public:
   explicit Bench(const CoordinatorConfig& config, const std::vector<WorkerShape>& shapes)
-      : state_(config, CoordinatorCore::Model{.facts = FakeFacts()}, nullptr) {
+      : state_(config, ServedModel{.facts = FakeFacts()}, nullptr) {
     for (std::size_t i = 0; i < shapes.size(); ++i) {
       const Slot slot{static_cast<std::int32_t>(i)};
       state_.homes[i] = std::make_unique<Home>(World::HelloOf(absl::StrCat("w", i), shapes[i]),
