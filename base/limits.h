@@ -24,9 +24,12 @@ inline constexpr int kVocabMax = 1 << 20;
 inline constexpr int kContextMax = 1 << 20;  // positions of one sequence
 
 // A step.
-inline constexpr int kRowsPerStepMax = 4096;  // over all workers; the planner's budgets stay below
-inline constexpr int kSequencesMax = 1024;    // open at once on one worker
-inline constexpr int kKvBlockTokens = 32;     // positions in one KV block, counted from position 0
+inline constexpr int kWorkerRowsMax = 8192;  // rows of one worker in one step
+inline constexpr int kStepRowsMax = kSlotsMax * kWorkerRowsMax;  // rows of one step, all workers
+inline constexpr int kArrivalsMax = kStepRowsMax;  // rows of others that a worker takes in a round
+inline constexpr int kRoundsMax = kWorkerRowsMax;  // rounds of one exchange: a row each, at most
+inline constexpr int kSequencesMax = 1024;   // open at once on one worker
+inline constexpr int kKvBlockTokens = 32;    // positions in one KV block, counted from position 0
 
 // A request.
 inline constexpr int kStopIdsMax = 64;
@@ -49,6 +52,9 @@ static_assert(3 * kOpenTokensPerStepMax <= std::int64_t{kControlBytesMax} / 2,
 static_assert(kContextMax <= kOpenTokensPerStepMax, "any one sequence may be opened");
 static_assert(kExpertsMax <= UINT16_MAX, "an expert id travels as 16 bits");
 static_assert(kSlotsMax <= INT8_MAX + 1, "a slot fits a signed byte's positive range");
-static_assert(std::int64_t{kRowsPerStepMax} * kTopkMax <= INT32_MAX, "row slots fit 32 bits");
+static_assert(std::int64_t{kStepRowsMax} * kTopkMax <= INT32_MAX, "row slots fit 32 bits");
+static_assert(kWorkerRowsMax - 1 <= UINT16_MAX, "a frame's rows are counted in 16 bits");
+static_assert(kRoundsMax - 1 <= UINT16_MAX, "a round's number travels as 16 bits");
+static_assert(kLayersMax - 1 <= UINT16_MAX, "a layer's number travels as 16 bits");
 
 }  // namespace conclave

@@ -56,7 +56,7 @@ void AddCoordinatorFlags(CLI::App& app, CoordinatorOptions& options, ShutdownPla
   app.add_option("--worker-rows", core.worker_rows_max,
                  "tokens of one worker in one step; a worker's --rows-max counts, too")
       ->capture_default_str()
-      ->check(CLI::Range(1, kRowsPerStepMax));
+      ->check(CLI::Range(1, kWorkerRowsMax));
   app.add_option("--running-max", core.running_max,
                  "requests decoding or prefilling on one worker at once")
       ->capture_default_str()
@@ -65,7 +65,7 @@ void AddCoordinatorFlags(CLI::App& app, CoordinatorOptions& options, ShutdownPla
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 20));
   app.add_option("--chunk-tokens", core.chunk_tokens, "longest piece of a prompt in one step")
-      ->check(CLI::Range(1, kRowsPerStepMax));
+      ->check(CLI::Range(1, kWorkerRowsMax));
   app.add_option("--plans-ahead", core.plans_ahead, "plans sent before the first one's result")
       ->capture_default_str()
       ->check(CLI::Range(1, kPlansAheadMax));

@@ -27,10 +27,10 @@ void AddComputeFlags(CLI::App& app, ComputeFlags& flags) {
       ->type_name("LIST");
   app.add_option("--rows-max", flags.rows_max, "rows of its own a worker takes in one step")
       ->capture_default_str()
-      ->check(CLI::Range(1, kRowsPerStepMax));
+      ->check(CLI::Range(1, kWorkerRowsMax));
   app.add_option("--arrivals-max", flags.arrivals_max, "rows a worker takes in one exchange")
       ->capture_default_str()
-      ->check(CLI::Range(1, kRowsPerStepMax));
+      ->check(CLI::Range(1, kArrivalsMax));
 }
 
 absl::Status Apply(const ComputeFlags& flags, bool insecure, WorkerOptions& options) {

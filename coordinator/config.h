@@ -13,8 +13,8 @@ namespace conclave {
 
 struct CoordinatorConfig {
   int workers_wanted = 1;     // the first epoch waits for so many (role kExpert included)
-  // Rows of one worker in one step; a worker's own rows_max counts, too (<= kRowsPerStepMax).
-  int worker_rows_max = kRowsPerStepMax;
+  // Rows of one worker in one step; a worker's own rows_max counts, too (<= kWorkerRowsMax).
+  int worker_rows_max = kWorkerRowsMax;
   // Sequences that live on one worker at once (<= kSequencesMax).
   int running_max = kSequencesMax;
   // The longest that a step with decode rows is to take; unset: see StepTime.

@@ -152,8 +152,8 @@ absl::StatusOr<FromWorker> Get(const pb::Hello& in) {
   RETURN_IF_ERROR(AtMost("hello.standby_address", in.standby_address().size(), 1 << 20));
   RETURN_IF_ERROR(InRange("hello.role", in.role(), pb::ROLE_WORKER, pb::ROLE_EXPERT));
   RETURN_IF_ERROR(InRange("hello.kv_blocks", in.kv_blocks(), 0, INT32_MAX));
-  RETURN_IF_ERROR(InRange("hello.rows_max", in.rows_max(), 0, kRowsPerStepMax));
-  RETURN_IF_ERROR(InRange("hello.arrivals_max", in.arrivals_max(), 0, kRowsPerStepMax));
+  RETURN_IF_ERROR(InRange("hello.rows_max", in.rows_max(), 0, kWorkerRowsMax));
+  RETURN_IF_ERROR(InRange("hello.arrivals_max", in.arrivals_max(), 0, kArrivalsMax));
   RETURN_IF_ERROR(InRange("hello.model.moe_layers", in.model().moe_layers(), 0, kLayersMax));
   RETURN_IF_ERROR(InRange("hello.model.experts", in.model().experts(), 0, kExpertsMax));
   RETURN_IF_ERROR(InRange("hello.model.topk", in.model().topk(), 0, kTopkMax));

@@ -33,7 +33,7 @@
 
 namespace conclave {
 
-inline constexpr std::uint32_t kWireVersion = 3;
+inline constexpr std::uint32_t kWireVersion = 4;
 
 enum class Role : std::uint8_t { kWorker, kExpert };  // kExpert: owns experts only, no sequences
 
@@ -63,7 +63,7 @@ struct Hello {
   std::string standby_address;            // see exchange/exchange.h
   std::int32_t kv_blocks = 0;             // 0 for role expert
   std::int32_t rows_max = 0;              // rows of its own per step
-  std::int32_t arrivals_max = 0;          // rows it can take in one exchange, over all sources
+  std::int32_t arrivals_max = 0;          // rows of others it can take in one round
   std::uint64_t expert_memory_bytes = 0;  // room for experts; 0: no limit known
   std::int32_t threads = 0;
   // What this process was in its last incarnation, if it had one: the coordinator's epochs stay

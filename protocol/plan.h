@@ -50,11 +50,10 @@ struct StepPlan {
   Epoch epoch;
   StepId step;
   std::vector<WorkerPart> parts;
+  std::int32_t rounds = 1;  // of every MoE layer's exchange: see protocol/rounds.h
 };
 
-// A hash of one part; and of the plan: epoch, step and all parts' hashes in order.
-std::uint64_t DigestOf(const WorkerPart& part);
-std::uint64_t DigestOf(Epoch epoch, StepId step, const std::vector<std::uint64_t>& part_digests);
+std::uint64_t DigestOf(const WorkerPart& part);  // a hash of everything the part says
 
 // What one worker is sent: its own part, and every part's hash. It recomputes its part's hash and
 // the digest before it enters the first exchange; every frame carries the digest.
@@ -63,12 +62,17 @@ struct StepAsk {
   StepId step;
   std::uint64_t digest = 0;
   std::vector<std::uint64_t> part_digests;  // by live slot, rising
-  std::int32_t part_index = 0;              // which of them is `part`'s
-  std::int64_t rows_in_all = 0;             // over all parts: bounds what can arrive
+  std::vector<std::int32_t> part_rows;      // rows of every part: they bound what can arrive
+  std::int32_t part_index = 0;              // which entry of these two is `part`'s
+  std::int32_t rounds = 1;                  // as the plan says
   WorkerPart part;
+  std::int64_t rows_in_all() const;  // over all parts
   friend bool operator==(const StepAsk&, const StepAsk&) = default;
 };
 std::vector<StepAsk> AsksFor(const StepPlan& plan);  // one per part, in order
+// The plan's hash, from what every worker is told of it: epoch, step, rounds, and the rows and
+// hashes of all parts. Equal for all asks of one plan.
+std::uint64_t PlanDigest(const StepAsk& ask);
 
 struct TopLogprob {
   TokenId id = 0;

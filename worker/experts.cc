@@ -30,7 +30,7 @@ absl::Status Arrive(StepContext& step) {
     const std::span<std::byte> frame = ws.dispatch_in.From(step.epoch->slot(peer));
     const auto* header = reinterpret_cast<const FrameHeader*>(frame.data());
     rows += header->rows;
-    if (rows > step.ask->rows_in_all - step.rows) {
+    if (rows > step.ask->rows_in_all() - step.rows) {
       return absl::DataLossError(absl::StrCat("more rows came than the plan has: slot ",
                                               step.epoch->slot(peer).value, " sent ",
                                               header->rows));

@@ -95,7 +95,7 @@ FrameExpectation StepContext::Expect(Direction direction, int peer, std::int64_t
           .destination = epoch->slot(epoch->self()),
           .experts_owned = static_cast<int>(epoch->Owned(moe_layer(), epoch->self()).size()),
           .slots = slots,
-          .rows_max = ask->rows_in_all - rows,
+          .rows_max = ask->part_rows[static_cast<std::size_t>(peer)],
           .topk = model.topk};
 }
 

@@ -122,7 +122,7 @@ void CoordinatorRecord::Asked(const StepAsk& ask, Micros now) {
       recorder_.NoteWork("step ", step.step.value, " of epoch ", step.epoch.value, ": ",
                          step.results, " of ", step.parts, " results");
     }
-    step = {.epoch = ask.epoch, .step = ask.step, .asked = now, .rows = ask.rows_in_all};
+    step = {.epoch = ask.epoch, .step = ask.step, .asked = now, .rows = ask.rows_in_all()};
   }
   ++step.parts;
 }

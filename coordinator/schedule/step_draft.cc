@@ -1,10 +1,12 @@
 #include "coordinator/schedule/step_draft.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "base/check.h"
 #include "coordinator/schedule/migrate.h"
+#include "protocol/rounds.h"
 
 namespace conclave {
 namespace {
@@ -281,6 +283,16 @@ void StepDraft::Open(const Request& request, Stay& stay, WorkerDraft& worker) {
   worker.part.opens.push_back(std::move(open));
 }
 
+std::int32_t StepDraft::RoundsOf(const StepPlan& plan) const {
+  std::array<std::int32_t, kSlotsMax> rows, arrivals_max;
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    rows[i] = static_cast<std::int32_t>(plan.parts[i].rows());
+    arrivals_max[i] = workers_[i].home->arrivals_max;
+  }
+  return RoundsFor(std::span(rows).first(workers_.size()),
+                   std::span(arrivals_max).first(workers_.size()));
+}
+
 std::optional<StepPlan> StepDraft::Finish() {
   if (!any_) return std::nullopt;
   StepPlan plan{.epoch = state_.epoch, .step = step_, .parts = {}};
@@ -302,6 +314,7 @@ std::optional<StepPlan> StepDraft::Finish() {
     planned.parts.push_back(std::move(part));
     plan.parts.push_back(std::move(worker.part));
   }
+  plan.rounds = RoundsOf(plan);
   planned.answers_missing = static_cast<int>(planned.parts.size());
   state_.step_planned = step_;
   state_.in_flight.push_back(std::move(planned));

@@ -83,6 +83,7 @@ class StepDraft {
   void Append(Request& request, Stay& stay, Chunk chunk, RowUse use);
   void Put(const Request& request, const Stay& stay, Chunk chunk);
   void Open(const Request& request, Stay& stay, WorkerDraft& worker);
+  std::int32_t RoundsOf(const StepPlan& plan) const;
 
   CoordinatorState& state_;
   const Micros now_;

@@ -35,9 +35,9 @@ void Pace::Learn(Micros length, std::int64_t held, Micros wanted) {
 StepTime::StepTime(std::optional<Micros> target, const RowCost& cost, std::int32_t first_rows)
     : said_(target),
       nearly_nothing_(cost.OfRows(WorkerBudget::kOtherRowsMin)),
-      mixed_(cost.OfRows(first_rows), nearly_nothing_, cost.OfRows(kRowsPerStepMax)),
-      prompts_only_(cost.OfRows(first_rows), nearly_nothing_, cost.OfRows(kRowsPerStepMax)),
-      migration_(kMigrationRowsMin, kMigrationRowsMin, kRowsPerStepMax) {}
+      mixed_(cost.OfRows(first_rows), nearly_nothing_, cost.OfRows(kWorkerRowsMax)),
+      prompts_only_(cost.OfRows(first_rows), nearly_nothing_, cost.OfRows(kWorkerRowsMax)),
+      migration_(kMigrationRowsMin, kMigrationRowsMin, kWorkerRowsMax) {}
 
 Micros StepTime::target() const {
   return said_.value_or(std::max(kTargetMin, kDecodeSteps * decode_step_));

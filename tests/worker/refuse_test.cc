@@ -94,8 +94,7 @@ TEST_F(RefuseTest, WhatThePlanSaysOfItself) {
   ExpectAskRefused([](StepAsk& a) { a.part_index = 1; }, "this is peer 0 of 1");
   ExpectAskRefused([](StepAsk& a) { a.part_index = -1; }, "this is peer 0 of 1");
   ExpectAskRefused([](StepAsk& a) { a.part_digests.push_back(3); }, "part 0 of 2");
-  ExpectAskRefused([](StepAsk& a) { a.rows_in_all = 1; }, "rows in all");
-  ExpectAskRefused([](StepAsk& a) { a.rows_in_all = 1 << 20; }, "rows in all");
+  ExpectAskRefused([](StepAsk& a) { ++a.part_rows[0]; }, "digest is not that of its parts");
   ExpectPartRefused([](WorkerPart& p) { p.slot = Slot{3}; }, "part of slot 3");
 }
 

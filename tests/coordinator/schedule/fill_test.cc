@@ -17,7 +17,7 @@ namespace {
 
 std::vector<WorkerShape> Workers(int count, std::int32_t kv_blocks = 4000) {
   return std::vector<WorkerShape>(static_cast<std::size_t>(count),
-                                  {.kv_blocks = kv_blocks, .rows_max = kRowsPerStepMax});
+                                  {.kv_blocks = kv_blocks, .rows_max = kWorkerRowsMax});
 }
 
 CoordinatorConfig Default() { return {}; }

@@ -92,7 +92,7 @@ TEST(StepTime, StepsWithDecodeRowsAndStepsWithoutAreLearnedApart) {
   }
   EXPECT_LE(length(time.CostLimit(true)), 20'000);
   EXPECT_GE(length(time.CostLimit(true)), 15'000);
-  EXPECT_EQ(time.CostLimit(false), kCost.OfRows(kRowsPerStepMax)) << "a second is enough for all";
+  EXPECT_EQ(time.CostLimit(false), kCost.OfRows(kWorkerRowsMax)) << "a second is enough for all";
 }
 
 TEST(StepTime, AStepThatIsNearlyOnlyDecodeRowsTellsHowLongThoseTake) {
