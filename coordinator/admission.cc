@@ -108,7 +108,7 @@ void AdmitBias(const ClientAsk& ask, const AdmissionContext& context, SamplingPa
 
 void AdmitSampling(const ClientAsk& ask, const AdmissionContext& context, SamplingParams& sampling,
                    Verdict& verdict) {
-  const CoordinatorCore::Model& model = context.model;
+  const ServedModel& model = context.model;
   const double huge = std::numeric_limits<float>::max();
   sampling.temperature = Resolve("sampling.temperature", ask.temperature,
                                  model.temperature.value_or(1.0), {0, huge}, verdict);

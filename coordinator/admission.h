@@ -5,14 +5,16 @@
 #include <memory>
 #include <variant>
 
-#include "coordinator/core.h"
+#include "coordinator/config.h"
+#include "coordinator/events.h"
 #include "coordinator/requests.h"
+#include "text/text.h"
 
 namespace conclave {
 
 struct AdmissionContext {
   const CoordinatorConfig& config;
-  const CoordinatorCore::Model& model;
+  const ServedModel& model;
   const Text* text;  // null: token ids only
   // How full the queue is.
   std::size_t waiting = 0;

@@ -14,7 +14,7 @@
 #include "coordinator/drain.h"
 #include "coordinator/epochs.h"
 #include "coordinator/results.h"
-#include "coordinator/scheduler.h"
+#include "coordinator/schedule/plan_step.h"
 #include "coordinator/state.h"
 #include "coordinator/stats.h"
 #include "coordinator/streams.h"

@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "base/ids.h"
 #include "base/limits.h"
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 #include "protocol/control.h"
 
 namespace conclave {

@@ -16,9 +16,10 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 #include "coordinator/stay.h"
 #include "coordinator/stop_scanner.h"
+#include "text/text.h"
 
 namespace conclave {
 
@@ -65,6 +66,10 @@ struct Request : Stay {
   // back. The understudy, if any, catches up on another worker (moves.h).
   std::int32_t in_flight = 0;
   std::unique_ptr<Understudy> understudy;
+
+  // Tokens of the requests that began while this one was the first for which there was no KV memory
+  // (schedule/open.h).
+  std::int64_t overtaken_tokens = 0;
 
   // What the client gets.
   Reader reader;

@@ -204,7 +204,8 @@ Reception ReceiveResult(CoordinatorState& state, const WorkerLink& link, Micros 
   WarnOfBadRows(state, now, result, outbox);
   if (--step->answers_missing == 0) {
     CONCLAVE_CHECK(step == state.in_flight.begin(), "a later step is done first");
-    state.move_pace.Learn(now - std::max(step->planned, state.step_ended), step->moved);
+    step->measured.length = now - std::max(step->planned, state.step_ended);
+    state.step_time.Learn(step->measured);
     state.step_ended = now;
     state.in_flight.pop_front();
     ++state.totals.steps;

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "coordinator/moves.h"
+#include "coordinator/schedule/migrate.h"
 #include "coordinator/watch.h"
 
 namespace conclave {

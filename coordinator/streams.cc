@@ -34,7 +34,7 @@ void SendLast(CoordinatorState& state, Request& request, Micros now, StreamPart 
   CountEnding(state, ending.end);
   part.ending = ending;
   if (request.state == RequestState::kRunning) {
-    PublishBlocks(state, request);
+    PublishBlocks(state, request, request);
     PutDown(state, request);
   }
   outbox.push_back(TellClient{request.reader.stream, std::move(part)});
@@ -136,7 +136,7 @@ void Emit(CoordinatorState& state, Request& request, const Emission& emission,
     SendLast(state, request, emission.now, std::move(part), outbox);
     return;
   }
-  if (request.state == RequestState::kRunning) PublishBlocks(state, request);
+  if (request.state == RequestState::kRunning) PublishBlocks(state, request, request);
   if (!part.ids.empty()) {
     outbox.push_back(TellClient{request.reader.stream, std::move(part)});
   }

@@ -25,9 +25,6 @@ void PlanChecker::Sent(const StepAsk& ask, const NodeShape& shape) {
     complaints_.Add(absl::StrCat("[digests] step ", ask.step.value, " is asked of slot ",
                                  ask.part.slot.value, " twice"));
   }
-  if (ask.rows_in_all() > options_.coordinator.step_rows_max) {
-    complaints_.Add(absl::StrCat("[bounds] ", ask.rows_in_all(), " rows in step ", ask.step.value));
-  }
   if (ask.part.rows() > std::min(shape.rows_max, options_.coordinator.worker_rows_max)) {
     complaints_.Add(
         absl::StrCat("[bounds] ", ask.part.rows(), " rows for slot ", ask.part.slot.value));

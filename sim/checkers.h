@@ -22,7 +22,7 @@
 #include <string>
 #include <vector>
 
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 #include "protocol/plan.h"
 #include "sim/client.h"
 #include "sim/expected.h"

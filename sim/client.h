@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 #include "sim/dice.h"
 #include "sim/options.h"
 #include "sim/toy.h"

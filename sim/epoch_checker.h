@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 #include "sim/checkers.h"
 #include "sim/node.h"
 

@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "coordinator/core.h"
+#include "coordinator/events.h"
+#include "text/text.h"
 
 namespace conclave::sim {
 

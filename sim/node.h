@@ -116,7 +116,7 @@ class Node {
   void Carry(const OpenExchange& effect);
   void Carry(const LoadAside& effect);
   void Carry(const ConnectAside& effect);
-  void Carry(const ChangeOver& effect);
+  void Carry(const SwitchToStagedExchange& effect);
   void Carry(const DropAside& effect);
   void Carry(const TrimExperts& effect);
   void Carry(const StartExchange& effect);

@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "coordinator/core.h"
+#include "coordinator/config.h"
 #include "protocol/control.h"
 
 namespace conclave::sim {

@@ -19,13 +19,14 @@ SimOptions Ordinary(Dice& dice, int nodes_max) {
     options.nodes.push_back(shape);
   }
   coordinator.workers_wanted = nodes;
-  coordinator.step_rows_max = dice.Int(8, 160);
+  coordinator.first_rows = dice.Int(8, 160);
   coordinator.worker_rows_max = dice.Int(8, 64);
   coordinator.running_max = dice.Int(4, 32);
   coordinator.waiting_max = 64;
   coordinator.prefix_cache = dice.Percent(70);
   coordinator.plans_ahead = dice.Int(1, 2);
   if (dice.Percent(50)) coordinator.chunk_tokens = dice.Int(1, 40);
+  if (dice.Percent(30)) coordinator.step_target = dice.Between(200, 20'000);
   options.workload.requests = dice.Int(2, 10);
   options.workload.in_bursts = dice.Percent(30);
   return options;

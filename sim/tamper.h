@@ -6,7 +6,7 @@
 #include <span>
 
 #include "base/ids.h"
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 #include "worker/core.h"
 
 namespace conclave::sim {

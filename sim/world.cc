@@ -15,8 +15,8 @@ constexpr Micros kRest = 60'000;  // what is on its way still arrives
 enum class Roll : std::uint64_t { kWorld = 1, kWires, kClients, kFaults };
 Dice DiceFor(std::uint64_t seed, Roll roll) { return Dice(seed, static_cast<std::uint64_t>(roll)); }
 
-CoordinatorCore::Model ModelOf(const Toy& toy) {
-  return {.facts = toy.hello.model, .eos_ids = toy.config.eos_ids};
+ServedModel ModelOf(const Toy& toy) {
+  return {.facts = toy.hello.model, .eos_ids = toy.config.eos_ids, .context_per_row = 50};
 }
 
 }  // namespace

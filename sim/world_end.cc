@@ -12,11 +12,12 @@ void World::CheckNow() {
   if (core_ == nullptr) return;
   const ClusterStatus status = core_->Status(schedule_.now());
   const CoordinatorConfig& config = args_.options.coordinator;
-  if (status.requests_running > config.running_max) {
+  const int running_max = config.running_max * static_cast<int>(args_.options.nodes.size());
+  if (status.requests_running > running_max) {
     complaints_.Add(absl::StrCat("[bounds] ", status.requests_running, " requests run"));
   }
   // Those that were put down again wait above the limit.
-  if (status.requests_waiting > config.waiting_max + config.running_max) {
+  if (status.requests_waiting > config.waiting_max + running_max) {
     complaints_.Add(absl::StrCat("[bounds] ", status.requests_waiting, " requests wait"));
   }
   for (const WorkerStatus& worker : status.workers) {

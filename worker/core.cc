@@ -200,7 +200,7 @@ void WorkerCore::Impl::OnTold(const Prepare& prepare, WorkerOutbox& outbox) {
   if (std::optional<EpochTables> ready = aside_.Take(prepare, outbox)) {
     tables_ = *std::move(ready);
     stage_ = Stage::kOpening;
-    outbox.push_back(ChangeOver{prepare.epoch});
+    outbox.push_back(SwitchToStagedExchange{prepare.epoch});
     return;
   }
   outbox.push_back(CloseExchange{});

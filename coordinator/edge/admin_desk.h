@@ -14,7 +14,7 @@
 
 #include "absl/status/status.h"
 #include "base/edge/flight_recorder.h"
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 
 namespace conclave {
 

@@ -5,7 +5,7 @@
 #include <iterator>
 #include <string_view>
 
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 #include "coordinator/edge/translate.h"
 #include "grpcpp/support/status.h"
 

@@ -6,7 +6,8 @@
 #include <memory>
 #include <string>
 
-#include "coordinator/core.h"
+#include "coordinator/cluster_status.h"
+#include "coordinator/events.h"
 
 namespace conclave {
 

@@ -22,6 +22,7 @@
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/grpcpp.h"
 #include "model/edge/checkpoint.h"
+#include "model/params.h"
 
 namespace conclave {
 namespace {
@@ -70,14 +71,15 @@ absl::StatusOr<std::unique_ptr<grpc::Server>> Listen(grpc::ServerBuilder& builde
   return server;
 }
 
-CoordinatorCore::Model ModelOf(const Checkpoint& checkpoint, const ModelFacts& facts) {
+ServedModel ModelOf(const Checkpoint& checkpoint, const ModelFacts& facts) {
   const ModelConfig& config = checkpoint.config;
   return {.facts = facts,
           .eos_ids = config.eos_ids,
           .temperature = config.default_temperature,
           .top_p = config.default_top_p,
           .repetition_penalty = config.default_repetition_penalty,
-          .top_k = config.default_top_k};
+          .top_k = config.default_top_k,
+          .context_per_row = ContextPerRow(config)};
 }
 
 CoordinatorOptions WithRecording(CoordinatorOptions options, FlightRecorder& recorder) {

@@ -7,7 +7,7 @@
 #include "absl/status/statusor.h"
 #include "base/edge/flight_recorder.h"
 #include "base/log.h"
-#include "coordinator/core.h"
+#include "coordinator/config.h"
 #include "grpcpp/channel.h"
 
 namespace conclave {

@@ -9,7 +9,8 @@
 #include "absl/status/status.h"
 #include "conclave/v1/admin.pb.h"
 #include "conclave/v1/inference.pb.h"
-#include "coordinator/core.h"
+#include "coordinator/cluster_status.h"
+#include "coordinator/events.h"
 #include "text/text.h"
 
 namespace conclave {

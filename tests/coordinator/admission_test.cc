@@ -33,7 +33,7 @@ class Door {
   }
 
   CoordinatorConfig config;
-  CoordinatorCore::Model model;
+  ServedModel model;
 
  private:
   std::unique_ptr<Text> text_;

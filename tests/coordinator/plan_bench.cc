@@ -12,12 +12,12 @@
 #include "coordinator/placement_policy.h"
 #include "coordinator/results.h"
 #include "coordinator/resume.h"
-#include "coordinator/scheduler.h"
+#include "coordinator/schedule/plan_step.h"
 #include "coordinator/streams.h"
 
 namespace conclave {
 PlanBench::PlanBench(const CoordinatorConfig& config, const std::vector<WorkerShape>& shapes)
-    : shapes_(shapes), state_(config, CoordinatorCore::Model{.facts = FakeFacts()}, nullptr) {
+    : shapes_(shapes), state_(config, ServedModel{.facts = FakeFacts()}, nullptr) {
   for (int slot = 0; slot < workers(); ++slot) Restart(slot);
   OpenEpoch();
 }

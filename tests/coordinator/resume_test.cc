@@ -14,7 +14,7 @@ namespace {
 
 CoordinatorConfig ConfigOf(int step_rows) {
   CoordinatorConfig config;
-  config.step_rows_max = step_rows;
+  config.first_rows = step_rows;
   config.worker_rows_max = step_rows;
   return config;
 }

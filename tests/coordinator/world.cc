@@ -27,7 +27,7 @@ std::vector<TokenId> PromptOf(int tokens, int salt) {
 World::World(const CoordinatorConfig& config, std::vector<TokenId> eos)
     : config_(config), eos_(eos), text_(MakeToyText()) {
   core_ = std::make_unique<CoordinatorCore>(
-      config, CoordinatorCore::Model{.facts = FakeFacts(), .eos_ids = std::move(eos)}, text_.get());
+      config, ServedModel{.facts = FakeFacts(), .eos_ids = std::move(eos)}, text_.get());
 }
 
 Hello World::HelloOf(const std::string& uuid, const WorkerShape& shape) {

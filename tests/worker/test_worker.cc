@@ -121,7 +121,7 @@ void TestCluster::Carry(int worker, WorkerEffect& effect) {
   } else if (auto* connect = std::get_if<ConnectAside>(&effect)) {
     Handle(node,
            ConnectedAside{connect->view.epoch, on_connect ? on_connect() : absl::OkStatus(), {}});
-  } else if (auto* change = std::get_if<ChangeOver>(&effect)) {
+  } else if (auto* change = std::get_if<SwitchToStagedExchange>(&effect)) {
     ++node.change_overs;
     Handle(node, ExchangeOpened{change->epoch, absl::OkStatus(), "standby"});
   } else if (std::holds_alternative<DropAside>(effect)) {

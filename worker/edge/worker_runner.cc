@@ -104,7 +104,7 @@ class WorkerRunner::Impl final : public LinkListener {
   Next Carry(OpenExchange& effect);
   Next Carry(LoadAside& effect) { return Hand(effect); }
   Next Carry(ConnectAside& effect) { return Hand(effect); }
-  Next Carry(ChangeOver& effect);
+  Next Carry(SwitchToStagedExchange& effect);
   Next Carry(DropAside& effect) { return Hand(effect); }
   Next Carry(TrimExperts& effect) { return Hand(effect); }
   Next Carry(StartExchange& effect);
@@ -432,7 +432,7 @@ WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(OpenExchange& effect) {
   return Opened(effect.view.epoch, backend.Open(effect.view, options_.open_timeout), backend);
 }
 
-WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(ChangeOver& effect) {
+WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(SwitchToStagedExchange& effect) {
   absl::Status status;
   if (std::unique_ptr<ExchangeBackend> next = loader_->TakeAside(effect.epoch)) {
     {

@@ -1,4 +1,4 @@
-#include "coordinator/moves.h"
+#include "coordinator/schedule/migrate.h"
 
 #include <gtest/gtest.h>
 
@@ -8,14 +8,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/philox.h"
-#include "plan_bench.h"
+#include "tests/coordinator/plan_bench.h"
 
 namespace conclave {
 namespace {
 
 CoordinatorConfig ConfigOf(int step_rows) {
   CoordinatorConfig config;
-  config.step_rows_max = step_rows;
+  config.first_rows = step_rows;
   config.worker_rows_max = step_rows;
   return config;
 }

@@ -1,4 +1,4 @@
-#include "coordinator/moves.h"
+#include "coordinator/schedule/migrate.h"
 
 #include <algorithm>
 #include <memory>
@@ -10,12 +10,12 @@ namespace conclave {
 namespace {
 
 constexpr int kMovesMax = 16;  // at once
-// More than so much is better computed in another pass, if that leaves half of it.
+// A tail that is longer is better computed in another pass, if that leaves half of it.
 constexpr std::int32_t kTailMax = 2 * kKvBlockTokens;
+static_assert(kTailMax <= WorkerBudget::kRecomputeRowsMin, "it always fits into one step");
 constexpr std::int32_t kPassesMax = 8;  // then it must do with what there is
-// One that will have ended so soon is not worth a move.
+// A request that will have ended after so few tokens is not worth a move.
 constexpr std::int32_t kTokensLeftMin = 8;
-constexpr std::int32_t kShareOfRows = 4;  // one part of so many is for understudies
 
 // The last known token is always run by who samples.
 std::int32_t GoalOf(const Request& request) {
@@ -37,46 +37,46 @@ bool MayMove(const CoordinatorState& state, const Request& request) {
          request.length_max - request.length_planned() >= kTokensLeftMin;
 }
 
-void BeginPass(CoordinatorState& state, const Request& request, Understudy& understudy) {
-  Reopen(state, understudy, understudy.planned);
+void BeginPass(StepDraft& draft, const Request& request, Understudy& understudy) {
+  draft.Reopen(request, understudy, understudy.planned);
   understudy.goal = GoalOf(request);
   understudy.tail = TailOf(request, understudy);
   ++understudy.passes;
 }
 
-// What a step has room for after its decode rows, as far as that can be known before it is planned.
-struct Room {
-  explicit Room(const StepDraft& draft, const CoordinatorState& state)
-      : rows(std::min(draft.rows_left() - static_cast<std::int32_t>(state.requests.running().size()),
-                      std::max(kTailMax, state.move_pace.rows()))),
-        chunk(std::max(1, state.config.chunk_tokens.value_or(kWorkerRowsMax))) {}
-  std::int32_t rows;
-  const std::int32_t chunk;
-};
-
-bool Fits(const Room& room, const WorkerDraft& worker, std::int32_t tail) {
-  return tail <= std::min({room.rows, room.chunk, worker.rows_left - worker.sequences});
+// Whether the worker can run the tail in one step, besides the decode rows of its sequences and the
+// tails that it was promised before.
+bool Fits(const StepDraft& draft, const WorkerDraft& worker, std::int32_t begin,
+          std::int32_t tail) {
+  const CoordinatorConfig& config = draft.state().config;
+  const StepTime& time = draft.state().step_time;
+  const std::int32_t chunk = std::max(1, config.chunk_tokens.value_or(worker.rows_max));
+  // Half of the step is left to decode rows, of which only the number is known yet.
+  const std::int32_t quick =
+      draft.cost().Fit(begin, time.MigrationRows(), time.CostLimit(/*decode_rows=*/true) / 2);
+  const std::int32_t rows =
+      std::min(worker.rows_max - worker.sequences, std::max(kTailMax, quick));
+  return tail <= std::min(chunk, rows - worker.tail_rows);
 }
 
 // The pass is over. What is left must fit into one step, or the client would wait for several: if
 // it does not, the next whole block is waited for, and computed here before.
-void AfterPass(CoordinatorState& state, StepDraft& draft, Request& request, Room& room) {
+void AfterPass(StepDraft& draft, Request& request) {
   Understudy& understudy = *request.understudy;
   WorkerDraft& worker = draft.At(understudy.home);
   const std::int32_t tail = TailOf(request, understudy) + request.in_flight;
   if (!understudy.caught_up) {
     const bool nearer = GoalOf(request) > understudy.planned && understudy.passes < kPassesMax;
-    const bool fits = Fits(room, worker, tail);
+    const bool fits = Fits(draft, worker, understudy.planned, tail);
     if (nearer && (!fits || (tail > kTailMax && 2 * tail <= understudy.tail))) {
-      BeginPass(state, request, understudy);
+      BeginPass(draft, request, understudy);
       return;
     }
     if (!fits && understudy.passes < kPassesMax) return;
   }
   understudy.caught_up = true;
-  room.rows -= tail;
-  worker.sequences += tail;  // so many rows are spoken for, until the next count
-  if (request.in_flight == 0) TakeOver(state, request, understudy.planned);
+  worker.tail_rows += tail;
+  if (request.in_flight == 0) draft.TakeOver(request, understudy.planned);
 }
 
 }  // namespace
@@ -86,64 +86,63 @@ bool MovesPending(const CoordinatorState& state, Slot slot) {
                              [&](const Request* request) { return request->home == slot; });
 }
 
-void AdvanceMoves(CoordinatorState& state, StepDraft& draft) {
-  Room room(draft, state);
-  bool counted = false;
-  for (Request* request : state.requests.running()) {
+void AdvanceMoves(StepDraft& draft) {
+  const CoordinatorState& state = draft.state();
+  for (Request* request : draft.migrating()) {
     const Understudy* understudy = request->understudy.get();
-    if (understudy == nullptr) continue;
     if (!Draining(state, request->home) || !state.HomeAt(understudy->home).TakesSequences()) {
-      PutDownUnderstudy(state, *request);
+      draft.DropUnderstudy(*request);
     } else if (understudy->planned >= understudy->goal && !understudy->under_way()) {
-      if (!std::exchange(counted, true)) draft.Recount();
-      AfterPass(state, draft, *request, room);
+      AfterPass(draft, *request);
     }
   }
 }
 
-void StartMoves(CoordinatorState& state, StepDraft& draft) {
-  const auto& waiting = state.requests.waiting();
-  int moves = 0;
-  bool counted = false;
-  for (const Request* request : state.requests.running()) {
-    moves += request->understudy != nullptr ? 1 : 0;
+void ReserveMoves(StepDraft& draft) {
+  const std::int32_t allowance = draft.state().step_time.MigrationRows();
+  for (const Request* request : draft.migrating()) {
+    const Understudy* understudy = request->understudy.get();
+    if (understudy == nullptr) continue;
+    WorkerBudget& budget = draft.At(understudy->home).budget;
+    const std::int32_t missing = understudy->goal - understudy->planned;
+    budget.ReserveForMigration(understudy->planned,
+                               std::min(missing, allowance - budget.rows_reserved()));
   }
+}
+
+void StartMoves(StepDraft& draft) {
+  if (!draft.draining()) return;
+  const CoordinatorState& state = draft.state();
+  const auto& waiting = state.requests.waiting();
+  auto moves = std::ranges::count_if(draft.migrating(), [](const Request* request) {
+    return request->understudy != nullptr;
+  });
   for (Request* request : state.requests.running()) {
     if (moves >= kMovesMax) return;
-    // Who waits longer finds a home first.
+    // A request that waits longer finds a home first.
     if (!waiting.empty() && waiting.begin()->first < request->order) return;
     if (!MayMove(state, *request)) continue;
-    if (!std::exchange(counted, true)) draft.Recount();
+    request->UpdateHashes();
     const std::int32_t goal = GoalOf(*request);
-    std::optional<Lodging> lodging = draft.FindHome(*request, goal / kKvBlockTokens);
-    if (!lodging.has_value()) return;
+    const std::int32_t hits_max = goal / kKvBlockTokens;
+    const HomeSearch search = FindHome(draft, *request, RowUse::kMigration, hits_max);
+    if (search.outcome != HomeSearch::Outcome::kFound) return;
     request->understudy = std::make_unique<Understudy>();
     Understudy& understudy = *request->understudy;
-    draft.Lodge(*request, understudy, *std::move(lodging));
+    draft.Lodge(*request, understudy, search.slot, hits_max);
     understudy.goal = goal;
     understudy.tail = TailOf(*request, understudy);
+    draft.migrating().push_back(request);
     ++moves;
   }
 }
 
-void KeepRows(const CoordinatorState& state, StepDraft& draft) {
-  const auto share = [&](std::int32_t rows) {
-    return std::min({rows, std::max(1, rows / kShareOfRows), state.move_pace.rows()});
-  };
-  for (const Request* request : state.requests.running()) {
-    const Understudy* understudy = request->understudy.get();
-    if (understudy == nullptr || understudy->planned >= understudy->goal) continue;
-    WorkerDraft& worker = draft.At(understudy->home);
-    worker.rows_kept = share(worker.rows_left);
-    draft.Keep(share(draft.rows_left()));
-  }
-}
-
-void PlanMoves(CoordinatorState& state, StepDraft& draft) {
-  for (Request* request : state.requests.running()) {
+void PlanMoves(StepDraft& draft) {
+  std::ranges::sort(draft.migrating(), std::less{}, [](const Request* r) { return r->order; });
+  for (Request* request : draft.migrating()) {
     if (request->understudy == nullptr) continue;
-    // Whoever finds no block makes room for those that have some.
-    if (!draft.PlanUnderstudy(*request)) PutDownUnderstudy(state, *request);
+    // One that finds no block makes room for those that have some.
+    if (!draft.PlanUnderstudy(*request)) draft.DropUnderstudy(*request);
   }
 }
 

@@ -1,4 +1,4 @@
-#include "coordinator/scheduler.h"
+#include "coordinator/schedule/plan_step.h"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@
 #include "coordinator/audit.h"
 #include "coordinator/results.h"
 #include "coordinator/streams.h"
-#include "world.h"
+#include "tests/coordinator/world.h"
 
 namespace conclave {
 namespace {
@@ -20,7 +20,7 @@ namespace {
 class Bench {
  public:
   explicit Bench(const CoordinatorConfig& config, const std::vector<WorkerShape>& shapes)
-      : state_(config, CoordinatorCore::Model{.facts = FakeFacts()}, nullptr) {
+      : state_(config, ServedModel{.facts = FakeFacts()}, nullptr) {
     for (std::size_t i = 0; i < shapes.size(); ++i) {
       const Slot slot{static_cast<std::int32_t>(i)};
       state_.homes[i] = std::make_unique<Home>(World::HelloOf(absl::StrCat("w", i), shapes[i]),
@@ -69,9 +69,9 @@ class Bench {
   std::uint64_t requests_ = 0;
 };
 
-CoordinatorConfig ConfigOf(int step_rows, int worker_rows) {
+CoordinatorConfig ConfigOf(int worker_rows) {
   CoordinatorConfig config;
-  config.step_rows_max = step_rows;
+  config.first_rows = worker_rows;
   config.worker_rows_max = worker_rows;
   return config;
 }
@@ -83,7 +83,7 @@ std::int64_t RowsOf(const StepPlan& plan) {
 }
 
 TEST(Scheduler, NothingToDoIsNoPlan) {
-  Bench bench(ConfigOf(100, 100), {{}, {}});
+  Bench bench(ConfigOf(100), {{}, {}});
   EXPECT_FALSE(bench.Plan().has_value());
   bench.Add(PromptOf(5), 1);
   EXPECT_TRUE(bench.Plan().has_value());
@@ -99,28 +99,31 @@ TEST(Scheduler, NothingToDoIsNoPlan) {
   EXPECT_EQ(closes, 1u);
 }
 
-TEST(Scheduler, ChunksRespectEveryBudget) {
-  const std::vector<WorkerShape> shapes = {{.rows_max = 30, .arrivals_max = 50},
-                                           {.rows_max = 12, .arrivals_max = 45}};
-  CoordinatorConfig config = ConfigOf(60, 25);
+TEST(Scheduler, ChunksRespectEveryBudgetAndPromptsEnd) {
+  const std::vector<WorkerShape> shapes = {{.rows_max = 30}, {.rows_max = 12}};
+  CoordinatorConfig config = ConfigOf(25);
   config.chunk_tokens = 20;
   Bench bench(config, shapes);
   for (int i = 0; i < 6; ++i) bench.Add(PromptOf(100, i), 4);
-  for (int step = 0; step < 30; ++step) {
-    const auto plan = bench.Plan();
-    if (!plan.has_value()) break;
-    EXPECT_LE(RowsOf(*plan), 45);
+  int steps = 0;
+  std::int64_t rows = 0;
+  for (auto plan = bench.Plan(); plan.has_value(); plan = bench.Plan(), ++steps) {
+    ASSERT_LT(steps, 100);
     EXPECT_LE(plan->parts[0].rows(), 25);
     EXPECT_LE(plan->parts[1].rows(), 12);
+    rows += RowsOf(*plan);
     for (const WorkerPart& part : plan->parts) {
       for (const Chunk& chunk : part.chunks) EXPECT_LE(chunk.count, 20);
     }
     bench.Answer();
   }
+  EXPECT_TRUE(bench.state().requests.All().empty()) << "something was not planned";
+  EXPECT_EQ(rows, 6 * (100 + 3)) << "every position once; the last token is never run";
+  EXPECT_LE(steps, 25) << "both workers were kept busy";
 }
 
 TEST(Scheduler, DecodeRowsFirstThenTheOldestPrompt) {
-  Bench bench(ConfigOf(10, 10), {{}});
+  Bench bench(ConfigOf(10), {{}});
   Request& decoding = bench.Add(PromptOf(4), 50);
   bench.Plan();
   bench.Answer();
@@ -137,7 +140,7 @@ TEST(Scheduler, DecodeRowsFirstThenTheOldestPrompt) {
 }
 
 TEST(Scheduler, PlansRunAheadButNeverPastAKnownEnd) {
-  Bench bench(ConfigOf(10, 10), {{}});
+  Bench bench(ConfigOf(10), {{}});
   bench.Add(PromptOf(4), 3);
   EXPECT_EQ(bench.Plan()->parts[0].chunks[0].count, 4);
   const auto second = bench.Plan();
@@ -151,7 +154,7 @@ TEST(Scheduler, PlansRunAheadButNeverPastAKnownEnd) {
 
 TEST(Scheduler, SequencesSpreadOverWorkersThatTakeThem) {
   const std::vector<WorkerShape> shapes = {{}, {.role = Role::kExpert}, {}};
-  Bench bench(ConfigOf(100, 100), shapes);
+  Bench bench(ConfigOf(100), shapes);
   for (int i = 0; i < 6; ++i) bench.Add(PromptOf(5, i), 5);
   const auto plan = bench.Plan();
   EXPECT_EQ(plan->parts[0].opens.size(), 3u);
@@ -161,7 +164,7 @@ TEST(Scheduler, SequencesSpreadOverWorkersThatTakeThem) {
 
 TEST(Scheduler, TheYoungestGivesWay) {
   // Three blocks: each of two sequences has one, the third goes to the first that needs it.
-  Bench bench(ConfigOf(100, 100), {{.kv_blocks = 3}});
+  Bench bench(ConfigOf(100), {{.kv_blocks = 3}});
   Request& first = bench.Add(PromptOf(30), 66);
   Request& second = bench.Add(PromptOf(30, 1), 60);
   bench.Plan();
@@ -192,7 +195,7 @@ TEST(Scheduler, TheYoungestGivesWay) {
 }
 
 TEST(Scheduler, APrefixIsSharedByALaterStepAndTheLastTokenIsRunAgain) {
-  Bench bench(ConfigOf(200, 200), {{.kv_blocks = 10, .rows_max = 200}});
+  Bench bench(ConfigOf(200), {{.kv_blocks = 10, .rows_max = 200}});
   bench.Add(PromptOf(64), 2);
   Request& same_step = bench.Add(PromptOf(64), 2);
   EXPECT_EQ(bench.Plan()->parts[0].chunks.size(), 2u);
@@ -209,7 +212,7 @@ TEST(Scheduler, APrefixIsSharedByALaterStepAndTheLastTokenIsRunAgain) {
 }
 
 TEST(Scheduler, AHitOnAnIdleBlockUsesRoomToo) {
-  Bench bench(ConfigOf(200, 200), {{.kv_blocks = 4, .rows_max = 200}});
+  Bench bench(ConfigOf(200), {{.kv_blocks = 4, .rows_max = 200}});
   bench.Add(PromptOf(64), 1);
   bench.Plan();
   bench.Answer();
@@ -224,7 +227,7 @@ TEST(Scheduler, AHitOnAnIdleBlockUsesRoomToo) {
 }
 
 TEST(Scheduler, WhoOutgrowsASmallPoolMovesToALargerOne) {
-  Bench bench(ConfigOf(200, 200), {{.kv_blocks = 2, .rows_max = 200}, {.kv_blocks = 4}});
+  Bench bench(ConfigOf(200), {{.kv_blocks = 2, .rows_max = 200}, {.kv_blocks = 4}});
   Request& open_ended = bench.Add(PromptOf(30), 90);
   for (int i = 0; i < 200 && !bench.state().requests.All().empty(); ++i) {
     ASSERT_TRUE(bench.Plan().has_value());
@@ -243,7 +246,7 @@ TEST(Scheduler, WhoOutgrowsASmallPoolMovesToALargerOne) {
 }
 
 TEST(Scheduler, NobodyOvertakesInTheQueue) {
-  Bench bench(ConfigOf(100, 100), {{.kv_blocks = 4}});
+  Bench bench(ConfigOf(100), {{.kv_blocks = 4}});
   bench.Add(PromptOf(90), 5);
   Request& large = bench.Add(PromptOf(60, 1), 5);
   Request& small = bench.Add(PromptOf(3, 2), 5);
@@ -254,7 +257,7 @@ TEST(Scheduler, NobodyOvertakesInTheQueue) {
 }
 
 TEST(Scheduler, RunningIsBounded) {
-  CoordinatorConfig config = ConfigOf(100, 100);
+  CoordinatorConfig config = ConfigOf(100);
   config.running_max = 3;
   Bench bench(config, {{.kv_blocks = 64}});
   for (int i = 0; i < 8; ++i) bench.Add(PromptOf(3, i), 5);

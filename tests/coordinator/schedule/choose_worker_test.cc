@@ -1,4 +1,4 @@
-#include "coordinator/balance.h"
+#include "coordinator/schedule/choose_worker.h"
 
 #include <gtest/gtest.h>
 
@@ -7,9 +7,9 @@
 namespace conclave {
 namespace {
 
-TEST(Balance, NobodyToChoose) { EXPECT_FALSE(ChooseHome({}).has_value()); }
+TEST(ChooseHome, NoOfferIsNoChoice) { EXPECT_FALSE(ChooseHome({}).has_value()); }
 
-TEST(Balance, ThePrefixDraws) {
+TEST(ChooseHome, ThePrefixDraws) {
   const std::vector<HomeOffer> offers = {
       {.slot = Slot{0}, .sequences = 0, .total = 8},
       {.slot = Slot{1}, .hit_blocks = 41, .sequences = 5, .total = 8},
@@ -17,7 +17,7 @@ TEST(Balance, ThePrefixDraws) {
   EXPECT_EQ(ChooseHome(offers), 1u);
 }
 
-TEST(Balance, ButNotForLessThanItCostsToHaveMoreSequences) {
+TEST(ChooseHome, ButNotForLessThanItCostsToHaveMoreSequences) {
   std::vector<HomeOffer> offers = {
       {.slot = Slot{0}, .sequences = 0, .total = 8},
       {.slot = Slot{1}, .hit_blocks = 39, .sequences = 5, .total = 8},
@@ -27,14 +27,14 @@ TEST(Balance, ButNotForLessThanItCostsToHaveMoreSequences) {
   EXPECT_EQ(ChooseHome(offers), 0u);
 }
 
-TEST(Balance, ButNotToAWorkerThatIsMuchBusier) {
+TEST(ChooseHome, ButNotToAWorkerThatIsMuchBusier) {
   const std::vector<HomeOffer> offers = {
       {.slot = Slot{0}, .sequences = 0, .total = 8},
       {.slot = Slot{1}, .hit_blocks = 999, .sequences = 9, .total = 8}};
   EXPECT_EQ(ChooseHome(offers), 0u);
 }
 
-TEST(Balance, ThenFewerSequencesThenTheSmallerPartHeldThenTheLowerSlot) {
+TEST(ChooseHome, ThenFewerSequencesThenTheSmallerPartHeldThenTheLowerSlot) {
   std::vector<HomeOffer> offers = {{.slot = Slot{0}, .sequences = 2, .held = 0, .total = 8},
                                    {.slot = Slot{1}, .sequences = 1, .held = 4, .total = 8},
                                    {.slot = Slot{2}, .sequences = 1, .held = 5, .total = 16},
