@@ -86,6 +86,7 @@ Cluster::Cluster(const ClusterOptions& options) {
     worker.kv_dtype = options.kv_dtype;
     worker.kv_memory_bytes = BytesOfBlocks(options, options.kv_blocks.value_or(1024));
     worker.threads = options.threads;
+    worker.arrivals_max = options.arrivals_max;
     worker.exchange = options.exchange;
     worker.hub = &hub_;
     worker.coordinator = server_->InProcessChannel();

@@ -25,6 +25,7 @@ struct ClusterOptions {
   std::string exchange = "local";
   int threads = 1;               // of each worker
   std::optional<int> kv_blocks;  // of each worker; unset: plenty
+  std::optional<std::int32_t> arrivals_max;  // of each worker, per round; unset: plenty
   CoordinatorConfig core;        // workers_wanted is set here
 };
 

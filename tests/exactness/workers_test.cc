@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/limits.h"
 #include "exchange/backends.h"
 #include "tests/exactness/golden_stream.h"
 
@@ -78,6 +79,17 @@ TEST(Workers, OfTwoThreads) {
     options.threads = 2;
     ServeAndExpect(options);
   }
+}
+
+// As little as a worker may have: a step in which all three are full takes several rounds.
+TEST(Workers, LittleMemoryForArrivals) {
+  ClusterOptions options = PlainOptions(KernelChoice::kAuto);
+  options.workers = 3;
+  options.expert_workers = 1;
+  options.arrivals_max = kArrivalsLeast;
+  options.core = {};
+  options.core.first_rows = 400;
+  ServeAndExpect(options);
 }
 
 class UcxTest : public testing::TestWithParam<int> {};
