@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "protocol/rounds.h"
 
 namespace conclave {
 
@@ -171,7 +172,8 @@ void FakeWorker::HearStep(const StepAsk& ask) {
          "digest of the part");
   Expect(PlanDigest(ask) == ask.digest, "digest of the plan");
   Expect(ask.part.rows() <= hello_.rows_max, "more rows than rows_max");
-  Expect(ask.rows_in_all() <= hello_.arrivals_max, "more rows than arrivals_max");
+  Expect(RoundsFit(ask.part_rows, index, ask.rounds, hello_.arrivals_max),
+         "more rows in a round than arrivals_max");
   Expect(ask.rows_in_all() > 0, "an empty step");
   if (broken_) return;  // nothing more of this epoch
   steps_.push_back(ask);
