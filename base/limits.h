@@ -27,6 +27,7 @@ inline constexpr int kContextMax = 1 << 20;  // positions of one sequence
 inline constexpr int kWorkerRowsMax = 8192;  // rows of one worker in one step
 inline constexpr int kStepRowsMax = kSlotsMax * kWorkerRowsMax;  // rows of one step, all workers
 inline constexpr int kArrivalsMax = kStepRowsMax;  // rows of others that a worker takes in a round
+inline constexpr int kArrivalsLeast = kSlotsMax - 1;  // and at least: a row of every other worker
 inline constexpr int kRoundsMax = kWorkerRowsMax;  // rounds of one exchange: a row each, at most
 inline constexpr int kSequencesMax = 1024;   // open at once on one worker
 inline constexpr int kKvBlockTokens = 32;    // positions in one KV block, counted from position 0
@@ -39,7 +40,7 @@ inline constexpr int kLogprobsMax = 32;  // alternatives reported per position
 inline constexpr int kLogitBiasMax = 1024;
 inline constexpr int kRequestIdBytesMax = 128;
 inline constexpr std::size_t kRequestBytesMax = std::size_t{8} << 20;  // one gRPC request message
-inline constexpr std::size_t kControlBytesMax = std::size_t{64}
+inline constexpr std::size_t kControlBytesMax = std::size_t{128}
                                                 << 20;  // one coordinator-worker message
 // Tokens of all the sequences that one part of a plan opens.
 inline constexpr std::int64_t kOpenTokensPerStepMax = std::int64_t{8} << 20;
@@ -49,6 +50,8 @@ static_assert(kTopkMax <= kExpertsMax);
 static_assert(kVocabMax < 1 << 21, "a token id takes three bytes of a message");
 static_assert(3 * kOpenTokensPerStepMax <= std::int64_t{kControlBytesMax} / 2,
               "the prompts of one part of a plan fit into one message");
+static_assert(std::size_t{kWorkerRowsMax} * kLayersMax * kTopkMax * 2 <= kControlBytesMax / 2,
+              "the routed experts of one part of a step fit into one message");
 static_assert(kContextMax <= kOpenTokensPerStepMax, "any one sequence may be opened");
 static_assert(kExpertsMax <= UINT16_MAX, "an expert id travels as 16 bits");
 static_assert(kSlotsMax <= INT8_MAX + 1, "a slot fits a signed byte's positive range");

@@ -234,7 +234,6 @@ absl::StatusOr<Json> RunBench(EngineFlags& flags) {
                               .worker = {},
                               .workers = flags.shape.workers,
                               .rows_max = plans.rows_max(),
-                              .arrivals_max = plans.arrivals_max(),
                               .sequences_max = plans.sequences_max(),
                               .kv_blocks = plans.kv_blocks()};
   RETURN_IF_ERROR(Apply(flags.compute, /*insecure=*/false, options.worker));

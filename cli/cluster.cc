@@ -145,9 +145,11 @@ absl::StatusOr<LocalCluster::Child> LocalCluster::StartWorkerProcess(int index,
       absl::StrCat("--exchange=", compute.exchange),
       absl::StrCat("--kernels=", compute.kernels),
       absl::StrCat("--rows-max=", compute.rows_max),
-      absl::StrCat("--arrivals-max=", compute.arrivals_max),
       absl::StrCat("--log-format=", flags_.log.format),
   };
+  if (compute.arrivals_max.has_value()) {
+    arguments.push_back(absl::StrCat("--arrivals-max=", *compute.arrivals_max));
+  }
   if (!compute.ucx_transports.empty()) {
     arguments.push_back(absl::StrCat("--ucx-transports=", compute.ucx_transports));
   }

@@ -28,9 +28,10 @@ void AddComputeFlags(CLI::App& app, ComputeFlags& flags) {
   app.add_option("--rows-max", flags.rows_max, "rows of its own a worker takes in one step")
       ->capture_default_str()
       ->check(CLI::Range(1, kWorkerRowsMax));
-  app.add_option("--arrivals-max", flags.arrivals_max, "rows a worker takes in one exchange")
-      ->capture_default_str()
-      ->check(CLI::Range(1, kArrivalsMax));
+  app.add_option("--arrivals-max", flags.arrivals_max,
+                 "rows of others a worker takes in one round of an exchange; default: what 512MiB "
+                 "hold, at most 4096")
+      ->check(CLI::Range(kArrivalsLeast, kArrivalsMax));
 }
 
 absl::Status Apply(const ComputeFlags& flags, bool insecure, WorkerOptions& options) {

@@ -97,7 +97,8 @@ struct ClusterStatus {
   std::uint64_t attached = 0;  // streams that took a live request over
   std::vector<std::uint64_t> endings;  // by End
   std::vector<PhaseTotal> phases;      // by index into kPhaseNames, summed over workers
-  std::uint64_t exchange_bytes = 0;
+  std::uint64_t bytes_sent = 0, bytes_received = 0;  // between workers, summed over them
+  std::uint64_t bad_router_rows = 0;  // rows whose router logits are not numbers, once per layer
   std::vector<std::uint64_t> expert_rows;  // [MoE layer][expert], since start
 };
 

@@ -15,6 +15,9 @@ struct CoordinatorConfig {
   int workers_wanted = 1;     // the first epoch waits for so many (role kExpert included)
   // Rows of one worker in one step; a worker's own rows_max counts, too (<= kWorkerRowsMax).
   int worker_rows_max = kWorkerRowsMax;
+  // A worker that takes fewer rows of others in a round is refused. In a cluster of n workers no
+  // number of rounds fits one that takes fewer than n - 1: each of the others may send it a row.
+  std::int32_t arrivals_least = kArrivalsLeast;
   // Sequences that live on one worker at once (<= kSequencesMax).
   int running_max = kSequencesMax;
   // The longest that a step with decode rows is to take; unset: see StepTime.

@@ -73,7 +73,7 @@ struct PlannedStep {
 
 struct Totals {
   std::uint64_t steps = 0, prompt_tokens = 0, cached_prompt_tokens = 0, emitted_tokens = 0,
-                preemptions = 0, moves = 0, exchange_bytes = 0, bad_router_rows = 0, resumed = 0,
+                preemptions = 0, moves = 0, bytes_sent = 0, bytes_received = 0, bad_router_rows = 0, resumed = 0,
                 attached = 0;
   std::array<std::uint64_t, static_cast<std::size_t>(End::kInternal) + 1> endings{};
   std::array<PhaseTotal, std::size(kPhaseNames)> phases{};
@@ -133,9 +133,10 @@ struct CoordinatorState {
   const ServedModel model;
   const Text* const text;
 
-  Membership membership;
+  Membership membership{config.arrivals_least};
   RequestTable requests;
   Totals totals;
+  std::optional<Micros> bad_rows_logged;  // when the log last said that routing went wrong
 
   ServicePhase phase = ServicePhase::kGathering;
   std::string not_ready_because = "waiting for workers";

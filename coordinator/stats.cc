@@ -161,7 +161,9 @@ ClusterStatus StatusOf(const CoordinatorState& state, Micros now) {
   status.attached = totals.attached;
   status.endings.assign(totals.endings.begin(), totals.endings.end());
   status.phases.assign(totals.phases.begin(), totals.phases.end());
-  status.exchange_bytes = totals.exchange_bytes;
+  status.bytes_sent = totals.bytes_sent;
+  status.bytes_received = totals.bytes_received;
+  status.bad_router_rows = totals.bad_router_rows;
   status.expert_rows = totals.expert_rows;
   return status;
 }

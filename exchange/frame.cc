@@ -129,8 +129,7 @@ absl::Status VerifyHeader(const Judge& judge, const FrameExpectation& want,
   RETURN_IF_ERROR(judge.Equal("plan_digest", header.plan_digest, want.plan_digest));
   RETURN_IF_ERROR(
       judge.Equal("moe_layer", header.moe_layer, static_cast<std::uint64_t>(want.moe_layer)));
-  RETURN_IF_ERROR(
-      judge.Equal("micro_batch", header.micro_batch, static_cast<std::uint64_t>(want.micro_batch)));
+  RETURN_IF_ERROR(judge.Equal("round", header.round, static_cast<std::uint64_t>(want.round)));
   return judge.Equal("direction", header.direction, static_cast<std::uint64_t>(want.direction));
 }
 

@@ -30,20 +30,20 @@ struct FrameHeader {
   std::uint32_t magic;       // kFrameMagic: names the layout's version
   std::uint8_t source;       // slot
   std::uint8_t destination;  // slot
-  std::uint8_t direction;
-  std::uint8_t micro_batch;
+  std::uint16_t direction;
   std::uint64_t epoch;
   std::uint64_t step;
   std::uint64_t plan_digest;
-  std::uint32_t moe_layer;
-  std::uint32_t rows;  // 0 in a sendback
+  std::uint16_t moe_layer;
+  std::uint16_t round;  // of the layer's exchange, from 0: protocol/rounds.h
+  std::uint32_t rows;   // 0 in a sendback
   std::uint32_t slots;
   std::uint32_t experts;           // entries of `counts`; 0 in a sendback
   std::uint64_t frame_bytes;       // header included
   std::uint64_t payload_checksum;  // of every other byte of the frame, the header's included
 };
 static_assert(sizeof(FrameHeader) == 64);
-inline constexpr std::uint32_t kFrameMagic = 0x31784543;  // "CEx1"
+inline constexpr std::uint32_t kFrameMagic = 0x32784543;  // "CEx2"
 
 struct FrameSlot {
   std::uint16_t row;     // index among the rows of this frame
@@ -62,7 +62,7 @@ struct FrameExpectation {
   StepId step;
   std::uint64_t plan_digest;
   int moe_layer;
-  int micro_batch;
+  int round;
   Direction direction;
   Slot source;
   Slot destination;

@@ -131,8 +131,9 @@ struct StepResult {
   std::vector<PromptLogprobs> prompt_logprobs;
   std::vector<RoutedExperts> routed;
   std::vector<PhaseTime> phases;
-  std::uint64_t exchange_bytes = 0;
-  std::uint32_t bad_router_rows = 0;
+  std::uint64_t bytes_sent = 0;       // of frames to other workers, headers included
+  std::uint64_t bytes_received = 0;   // of frames from other workers
+  std::uint32_t bad_router_rows = 0;  // rows whose router logits are not numbers, once per layer
   // Rows run per (MoE layer, expert) since the last time it was sent: now and then, empty in
   // between. Row-major.
   std::vector<std::uint32_t> expert_rows;

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/limits.h"
+#include "protocol/rounds.h"
 #include "sim/expected.h"
 
 namespace conclave::sim {
@@ -16,6 +17,7 @@ namespace conclave::sim {
 void PlanChecker::Sent(const StepAsk& ask, const NodeShape& shape) {
   const auto [known, fresh] = plans_.try_emplace(ask.step, Plan{ask.epoch, ask.digest, {}});
   Plan& plan = known->second;
+  steps_in_rounds_ += fresh && ask.rounds > 1 ? 1 : 0;
   if (plan.digest != ask.digest || plan.epoch != ask.epoch) {
     complaints_.Add(absl::StrCat("[digests] two plans of step ", ask.step.value));
   }
@@ -26,6 +28,11 @@ void PlanChecker::Sent(const StepAsk& ask, const NodeShape& shape) {
   if (ask.part.rows() > std::min(shape.rows_max, options_.coordinator.worker_rows_max)) {
     complaints_.Add(
         absl::StrCat("[bounds] ", ask.part.rows(), " rows for slot ", ask.part.slot.value));
+  }
+  if (!RoundsFit(ask.part_rows, static_cast<std::size_t>(ask.part_index), ask.rounds,
+                 shape.arrivals_max)) {
+    complaints_.Add(absl::StrCat("[bounds] ", ask.rounds, " rounds are too few for slot ",
+                                 ask.part.slot.value));
   }
   for (const Chunk& chunk : ask.part.chunks) {
     if (chunk.count <= options_.coordinator.chunk_tokens.value_or(kContextMax)) continue;

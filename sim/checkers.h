@@ -55,6 +55,7 @@ class PlanChecker {
   void CoordinatorBegins() { plans_.clear(); }  // steps are counted anew
   void Sent(const StepAsk& ask, const NodeShape& shape);
   void Answered(const StepResult& result);
+  std::uint64_t steps_in_rounds() const { return steps_in_rounds_; }  // in more than one
 
  private:
   struct Plan {
@@ -65,6 +66,7 @@ class PlanChecker {
   const SimOptions& options_;
   Complaints& complaints_;
   std::map<StepId, Plan> plans_;
+  std::uint64_t steps_in_rounds_ = 0;
 };
 
 // Looks at each part that a client reads, and at the whole when it has ended.

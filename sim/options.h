@@ -24,6 +24,7 @@ struct NodeShape {
   Role role = Role::kWorker;
   int kv_blocks = 24;
   int rows_max = 64;
+  int arrivals_max = 256;    // rows of others in a round; small: a step takes several
   Micros compute_max = 300;  // a phase's share of virtual time, at most
   Micros load_max = 20'000;
   Micros joins_at = 0;

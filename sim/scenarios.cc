@@ -323,6 +323,13 @@ constexpr Scenario kScenarios[] = {
 
 std::span<const Scenario> Scenarios() { return kScenarios; }
 
+void ChooseArrivals(Dice dice, SimOptions& options) {
+  const int least = static_cast<int>(options.nodes.size());
+  options.coordinator.arrivals_least = least;
+  if (dice.Percent(50)) return;
+  for (NodeShape& node : options.nodes) node.arrivals_max = dice.Int(least, least + 30);
+}
+
 const Scenario& AnyScenario(Dice& dice) {
   int shares = 0;
   for (const Scenario& scenario : kScenarios) shares += scenario.share;

@@ -35,6 +35,7 @@ struct Report {
   std::vector<std::string> failures;  // empty: all is well
   std::uint64_t digest = 0;           // of the whole history
   std::uint64_t steps = 0;
+  std::uint64_t steps_in_rounds = 0;  // whose exchanges took more than one round
   std::uint64_t events = 0;
   std::uint64_t faults = 0;
   std::uint64_t epochs = 0;  // committed

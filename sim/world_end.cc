@@ -110,6 +110,7 @@ Report World::Conclude() {
     report_.preemptions += status.preemptions;
     report_.cached_tokens += status.cached_prompt_tokens;
   }
+  report_.steps_in_rounds = plans_.steps_in_rounds();
   history_.Note(schedule_.now(), "end", static_cast<std::int64_t>(report_.steps), "");
   report_.failures = complaints_.list();
   report_.digest = history_.digest();

@@ -22,7 +22,7 @@ absl::Status CheckRounds(const CheckAskArgs& args) {
   if (ask.part_rows[self] != ask.part.rows()) {
     return Refuse("the plan says ", ask.part_rows[self], " rows; the part has ", ask.part.rows());
   }
-  if (ask.rounds != 1) return Refuse(ask.rounds, " rounds; this worker runs one");
+  if (ask.rounds < 1 || ask.rounds > kRoundsMax) return Refuse("a plan of ", ask.rounds, " rounds");
   if (RoundsFit(ask.part_rows, self, ask.rounds, args.config.arrivals_max)) return absl::OkStatus();
   return Refuse("in ", ask.rounds, " rounds: ", LargestSlice(ask.part_rows[self], ask.rounds),
                 " rows of its own and ", RoundArrivalsMax(ask.part_rows, self, ask.rounds),

@@ -52,7 +52,7 @@ struct WorkerConfig {
   DType kv_dtype = DType::kBf16;
   std::int32_t kv_blocks = 0;
   std::int32_t rows_max = 512;       // rows of its own per step; 0 for role expert
-  std::int32_t arrivals_max = 4096;  // rows arriving in one exchange, over all sources
+  std::int32_t arrivals_max = 0;     // rows of others in one round; 0: what kRoundBytes hold
   std::int32_t sequences_max = 1024;
   std::uint64_t model_identity = 0;       // Checkpoint::identity
   std::uint64_t expert_memory_bytes = 0;  // room for experts; 0: no limit known

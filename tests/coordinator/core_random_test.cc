@@ -47,6 +47,7 @@ class Storm {
   CoordinatorConfig RandomConfig() {
     CoordinatorConfig config;
     config.workers_wanted = Between(1, 4);
+    config.arrivals_least = 8;
     config.first_rows = Between(4, 60);
     config.worker_rows_max = Between(2, 40);
     config.running_max = Between(1, 24);

@@ -114,9 +114,15 @@ double Cluster::Metric(const std::string& name) const {
   return std::strtod(page.c_str() + at + name.size() + 2, nullptr);
 }
 
-std::uint64_t Cluster::exchange_bytes() const {
+std::uint64_t Cluster::bytes_sent() const {
   std::uint64_t bytes = 0;
-  for (const auto& worker : workers_) bytes += worker->Report().exchange_bytes;
+  for (const auto& worker : workers_) bytes += worker->Report().bytes_sent;
+  return bytes;
+}
+
+std::uint64_t Cluster::bytes_received() const {
+  std::uint64_t bytes = 0;
+  for (const auto& worker : workers_) bytes += worker->Report().bytes_received;
   return bytes;
 }
 

@@ -39,7 +39,8 @@ class Cluster {
   double Metric(const std::string& name) const;
   std::string kernels() const { return workers_.front()->Report().kernels; }
   std::string exchange() const { return workers_.front()->Report().exchange; }
-  std::uint64_t exchange_bytes() const;  // of all workers
+  std::uint64_t bytes_sent() const;      // between workers, summed over them
+  std::uint64_t bytes_received() const;
 
  private:
   LogFn Log();

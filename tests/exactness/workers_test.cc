@@ -20,7 +20,12 @@ void ServeAndExpect(const ClusterOptions& options) {
   ExpectGolden(options.kernels, AskTogether(cluster.client(), GoldenRequests(),
                                             static_cast<std::uint64_t>(options.workers)));
   if (options.workers + options.expert_workers > 1) {
-    EXPECT_GT(cluster.exchange_bytes(), 0u);
+    EXPECT_GT(cluster.bytes_sent(), 0u);
+    EXPECT_EQ(cluster.bytes_sent(), cluster.bytes_received());
+    EXPECT_EQ(cluster.Metric("conclave_exchange_sent_bytes_total"),
+              static_cast<double>(cluster.bytes_sent()));
+    EXPECT_EQ(cluster.Metric("conclave_exchange_received_bytes_total"),
+              static_cast<double>(cluster.bytes_received()));
   }
 }
 

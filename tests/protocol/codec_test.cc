@@ -36,6 +36,9 @@ std::vector<FromWorker> FromWorkerExamples() {
       {.seq = SeqId{2}, .begin = 1, .entries = {{.id = 3, .logprob = -1.0f, .top = {}}}}};
   result.routed = {{.seq = SeqId{2}, .begin = 0, .positions = 1, .ids = {0, 511, 127}}};
   result.phases = {{.phase = 4, .micros = 10, .bytes = 20, .ops = 30}};
+  result.bytes_sent = 1ull << 40;
+  result.bytes_received = 3;
+  result.bad_router_rows = 2;
   result.expert_rows = {1, 2, 3};
   return {hello,
           Ready{.epoch = Epoch{2},

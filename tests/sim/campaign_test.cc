@@ -20,6 +20,7 @@ TEST(Campaign, SeedsOfEveryScenarioAreWell) {
       ADD_FAILURE() << failure << "\n" << ReplayCommand(seed, nullptr);
     }
     all.steps += report.steps;
+    all.steps_in_rounds += report.steps_in_rounds;
     all.faults += report.faults;
     all.epochs += report.epochs;
     all.resumes += report.resumes;
@@ -32,6 +33,7 @@ TEST(Campaign, SeedsOfEveryScenarioAreWell) {
   }
   // Otherwise nothing was tested.
   EXPECT_GT(all.steps, 5'000u);
+  EXPECT_GT(all.steps_in_rounds, 500u);
   EXPECT_GT(all.faults, 500u);
   EXPECT_GT(all.epochs, 1'500u);
   EXPECT_GT(all.resumes, 100u);

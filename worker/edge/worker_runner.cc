@@ -241,7 +241,7 @@ absl::Status WorkerRunner::Impl::NewIncarnation() {
                                .kv_dtype = options_.kv_dtype,
                                .kv_blocks = kv_.blocks,
                                .rows_max = options_.rows_max,
-                               .arrivals_max = options_.arrivals_max,
+                               .arrivals_max = options_.arrivals_max.value_or(0),
                                .sequences_max = options_.sequences_max,
                                .model_identity = checkpoint_.identity,
                                .expert_memory_bytes = options_.expert_memory_bytes,

@@ -34,8 +34,9 @@ struct WorkerOptions {
   std::string exchange = "auto";        // auto: local when a hub is given, else the best built in
   LocalHub* hub = nullptr;              // for `local`: workers of one process share it
   UcxOptions ucx;
-  std::int32_t rows_max = 4096;     // rows of its own in a step
-  std::int32_t arrivals_max = 512;  // rows that may arrive in one exchange
+  std::int32_t rows_max = 4096;  // rows of its own in a step
+  // Rows of others that may arrive in one round of an exchange; unset: what kRoundBytes hold.
+  std::optional<std::int32_t> arrivals_max;
   std::int32_t sequences_max = 1024;
   std::uint64_t expert_memory_bytes = 0;  // room for experts; 0: no limit known
   Micros exchange_timeout = 60'000'000;   // a backstop: dead peers are the coordinator's to find
@@ -56,7 +57,7 @@ struct WorkerReport {
   Epoch epoch;
   std::uint64_t progress = 0;
   std::uint64_t steps = 0;
-  std::uint64_t exchange_bytes = 0;
+  std::uint64_t bytes_sent = 0, bytes_received = 0;  // frames exchanged with other workers
   std::uint64_t weights_bytes = 0;  // packed, experts included
   std::uint64_t kv_bytes = 0;
   std::uint64_t rss_bytes = 0;
