@@ -19,7 +19,7 @@ struct ComputeFlags {
   std::string exchange_bind;  // empty: the default that Apply chooses
   std::optional<std::uint64_t> kv_memory;
   int threads = 0;
-  std::int32_t rows_max = 512;
+  std::int32_t rows_max = 4096;
   std::optional<std::int32_t> arrivals_max;
 };
 // --kernels --kv-dtype --kv-memory --threads --exchange --exchange-bind --ucx-transports --rows-max

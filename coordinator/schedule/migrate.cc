@@ -46,7 +46,7 @@ void BeginPass(StepDraft& draft, const Request& request, Understudy& understudy)
 
 // Whether the worker can run the tail in one step, besides the decode rows of its sequences and the
 // tails that it was promised before.
-bool Fits(const StepDraft& draft, const WorkerDraft& worker, std::int32_t begin,
+bool Fits(StepDraft& draft, const WorkerDraft& worker, std::int32_t begin,
           std::int32_t tail) {
   const CoordinatorConfig& config = draft.state().config;
   const StepTime& time = draft.state().step_time;

@@ -32,12 +32,12 @@ std::int32_t RoomIn(const Stay& stay) {
 
 }  // namespace
 
-WorkerDraft::WorkerDraft(Home& member, const RowCost& cost, std::int32_t rows,
+WorkerDraft::WorkerDraft(Home& member, const RowCost& cost, std::int32_t rows_most,
                          std::int32_t sequences_most)
     : home(&member),
-      budget(cost, rows),
-      rows_max(rows),
-      sequences_max(std::max(1, std::min(rows, sequences_most))) {
+      budget(cost, rows_most),
+      rows_max(rows_most),
+      sequences_max(std::max(1, std::min(rows_most, sequences_most))) {
   part.slot = member.slot;
 }
 

@@ -16,7 +16,8 @@
 namespace conclave {
 
 struct WorkerDraft {
-  WorkerDraft(Home& member, const RowCost& cost, std::int32_t rows_max, std::int32_t sequences);
+  WorkerDraft(Home& member, const RowCost& cost, std::int32_t rows_most,
+              std::int32_t sequences_most);
 
   Home* home;
   WorkerPart part;

@@ -34,7 +34,7 @@ struct WorkerOptions {
   std::string exchange = "auto";        // auto: local when a hub is given, else the best built in
   LocalHub* hub = nullptr;              // for `local`: workers of one process share it
   UcxOptions ucx;
-  std::int32_t rows_max = 512;  // rows of its own in a step
+  std::int32_t rows_max = 4096;  // rows of its own in a step
   // Rows of others that may arrive in one round of an exchange; unset: what kRoundBytes hold.
   std::optional<std::int32_t> arrivals_max;
   std::int32_t sequences_max = 1024;

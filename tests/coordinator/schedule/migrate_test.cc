@@ -98,11 +98,12 @@ TEST(Moves, TheOldestMoveFirstAndAllMove) {
   while (MovesPending(bench.state(), Slot{2})) {
     bench.Go(1);
     ASSERT_LT(++rounds, 120);
-    // Who began later has not computed more.
+    // Who began later on the same worker has not computed more.
     for (std::size_t i = 1; i < left.size(); ++i) {
       const Understudy* younger = bench.Find(left[i])->understudy.get();
       const Understudy* older = bench.Find(left[i - 1])->understudy.get();
       if (younger == nullptr || older == nullptr || older->passes > 0) continue;
+      if (younger->home != older->home) continue;  // every worker has rows of its own for moves
       EXPECT_TRUE(younger->planned == 0 || older->planned == older->goal);
     }
   }
