@@ -2,6 +2,7 @@
 #
 #   core   the standard library and absl's status and strings: every library, also the pure cores
 #   edge   core, threads, clocks, files and gRPC: what faces the world
+#   cli    edge, the parser of flags and JSON: the programs
 #   test   core and GoogleTest
 #
 # Only headers of other projects, and those that nearly every user of a set includes itself: a source still includes
@@ -14,6 +15,7 @@ set(core_headers
     <absl/strings/str_format.h> <absl/strings/str_join.h>)
 set(edge_headers
     <atomic> <chrono> <condition_variable> <filesystem> <fstream> <mutex> <sstream> <thread> <grpcpp/grpcpp.h>)
+set(cli_headers <CLI/App.hpp> <nlohmann/json.hpp>)
 set(test_headers <gmock/gmock.h> <gtest/gtest.h>)
 
 # All or none: the flag defines a macro, and a precompiled header is refused where a macro differs.
@@ -34,9 +36,11 @@ endfunction()
 
 conclave_precompiled(core HEADERS ${core_headers} LINKS absl::flat_hash_map absl::statusor absl::str_format)
 conclave_precompiled(edge HEADERS ${core_headers} ${edge_headers} LINKS gRPC::grpc++)
+conclave_precompiled(cli HEADERS ${core_headers} ${edge_headers} ${cli_headers}
+                     LINKS gRPC::grpc++ CLI11::CLI11 nlohmann_json::nlohmann_json)
 conclave_precompiled(test HEADERS ${core_headers} ${test_headers} LINKS absl::statusor GTest::gtest GTest::gmock)
 
-# conclave_use_precompiled(TARGET core|edge|test|none)
+# conclave_use_precompiled(TARGET core|edge|cli|test|none)
 function(conclave_use_precompiled target set)
   if(NOT set STREQUAL none)
     target_precompile_headers(${target} REUSE_FROM conclave_precompiled_${set})
