@@ -37,11 +37,11 @@ inline constexpr int kRequestIdBytesMax = 128;
 inline constexpr std::size_t kRequestBytesMax = std::size_t{8} << 20;  // one gRPC request message
 inline constexpr std::size_t kControlBytesMax = std::size_t{64}
                                                 << 20;  // one coordinator-worker message
-inline constexpr std::size_t kRecorderBytesMax = std::size_t{1} << 20;  // one process's last words
+inline constexpr std::size_t kRecorderBytesMax = std::size_t{1} << 20;  // one flight record
 
 static_assert(kTopkMax <= kExpertsMax);
 static_assert(kExpertsMax <= UINT16_MAX, "an expert id travels as 16 bits");
-static_assert(kSlotsMax <= INT8_MAX + 1, "a slot fits a signed byte's positive range");
-static_assert(std::int64_t{kRowsPerStepMax} * kTopkMax <= INT32_MAX, "row slots fit 32 bits");
+static_assert(kSlotsMax <= INT8_MAX + 1, "a worker id fits a signed byte's positive range");
+static_assert(std::int64_t{kRowsPerStepMax} * kTopkMax <= INT32_MAX, "the assignments of a step fit 32 bits");
 
 }  // namespace conclave
