@@ -44,7 +44,7 @@ inline constexpr std::size_t kControlBytesMax = std::size_t{128}
                                                 << 20;  // one coordinator-worker message
 // Tokens of all the sequences that one part of a plan opens.
 inline constexpr std::int64_t kOpenTokensPerStepMax = std::int64_t{8} << 20;
-inline constexpr std::size_t kRecorderBytesMax = std::size_t{1} << 20;  // one process's last words
+inline constexpr std::size_t kRecorderBytesMax = std::size_t{1} << 20;  // one flight record
 
 static_assert(kTopkMax <= kExpertsMax);
 static_assert(kVocabMax < 1 << 21, "a token id takes three bytes of a message");
@@ -54,8 +54,8 @@ static_assert(std::size_t{kWorkerRowsMax} * kLayersMax * kTopkMax * 2 <= kContro
               "the routed experts of one part of a step fit into one message");
 static_assert(kContextMax <= kOpenTokensPerStepMax, "any one sequence may be opened");
 static_assert(kExpertsMax <= UINT16_MAX, "an expert id travels as 16 bits");
-static_assert(kSlotsMax <= INT8_MAX + 1, "a slot fits a signed byte's positive range");
-static_assert(std::int64_t{kStepRowsMax} * kTopkMax <= INT32_MAX, "row slots fit 32 bits");
+static_assert(kSlotsMax <= INT8_MAX + 1, "a worker id fits a signed byte's positive range");
+static_assert(std::int64_t{kStepRowsMax} * kTopkMax <= INT32_MAX, "the assignments of a step fit 32 bits");
 static_assert(kWorkerRowsMax - 1 <= UINT16_MAX, "a frame's rows are counted in 16 bits");
 static_assert(kRoundsMax - 1 <= UINT16_MAX, "a round's number travels as 16 bits");
 static_assert(kLayersMax - 1 <= UINT16_MAX, "a layer's number travels as 16 bits");

@@ -104,7 +104,7 @@ int Main(int argc, const char* const* argv) {
   app.add_option("--first-seed", flags.first_seed, "The first of them")->capture_default_str();
   app.add_option(
          "--seconds", flags.seconds,
-         "Stop after so many seconds, however many seeds are left; alone: as many seeds as fit")
+         "Stop after this many seconds, however many seeds are left; alone: as many seeds as fit")
       ->check(CLI::PositiveNumber);
   AddChoice(app, "--scenario", flags.scenario, names, kinds);
   app.add_flag("--trace", flags.trace, "Say on standard error what happens");

@@ -255,7 +255,7 @@ SimOptions Elastic(Dice& dice) {
     shape.joins_at = dice.Between(5'000, options.faults.heals_at);
     options.nodes.push_back(shape);
   }
-  // The first one stays, whoever goes.
+  // The first one stays, whichever others leave.
   for (std::size_t i = 1; i < options.nodes.size(); ++i) {
     NodeShape& shape = options.nodes[i];
     if (dice.Percent(50)) shape.leaves_at = dice.Between(shape.joins_at, options.faults.heals_at);

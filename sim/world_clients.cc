@@ -95,7 +95,7 @@ void World::Leave(Client& client) {
                   [this, &client, aborts, request = client.request] {
                     const Micros now = schedule_.now();
                     if (aborts) {
-                      // Whoever has asked under its name by now.
+                      // The newest stream under its name by now.
                       for (Client& each : clients_) {
                         if (each.plan->ask.id == client.plan->ask.id) each.aborted = true;
                       }

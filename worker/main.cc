@@ -132,7 +132,7 @@ int main(int argc, char** argv) {
   const auto probes = StartProbes(settings, **runner);
   if (!probes.ok()) return Fail(kName, probes.status());
   const int code = Attend(**runner, settings, **dump);
-  // To give gigabytes back takes the kernel a while: whoever serves on this machine goes first.
+  // The kernel takes a while to free gigabytes: workers that serve on this machine go first.
   LowerThisThread();
   return code;
 }

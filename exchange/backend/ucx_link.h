@@ -1,4 +1,4 @@
-// One peer of an epoch as the UCX backend sees it: where its frames wait, what is on its way.
+// One peer of an epoch in the UCX backend: frames that arrived early, and requests under way.
 #pragma once
 
 #include <ucp/api/ucp.h>

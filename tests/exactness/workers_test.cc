@@ -1,4 +1,4 @@
-// The same bits on any number of workers, whoever owns which expert, over any exchange.
+// The same bits on any number of workers, wherever each expert is placed, over any exchange.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -13,7 +13,7 @@ namespace conclave {
 namespace {
 
 constexpr int kSpins = 2000;  // some 20 to 50 us with a pause each
-constexpr int kYields = 200;  // then so many turns given away
+constexpr int kYields = 200;  // turns that yield the core, after the spins
 constexpr int kJoinSpins = 4000;
 
 void Pin(int cpu) {
