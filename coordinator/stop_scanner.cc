@@ -5,49 +5,49 @@
 
 namespace conclave {
 
-StopScanner::StopScanner(std::vector<std::string> stops, bool include_stop_in_text)
-    : stops_(std::move(stops)), include_stop_(include_stop_in_text) {}
+StopScanner::Matcher::Matcher(const std::string& stop) : stop_(stop), borders_(stop.size()) {
+  for (std::size_t i = 1, border = 0; i < stop_.size(); ++i) {
+    while (border > 0 && stop_[i] != stop_[border]) border = borders_[border - 1];
+    if (stop_[i] == stop_[border]) ++border;
+    borders_[i] = static_cast<std::uint32_t>(border);
+  }
+}
 
-std::size_t StopScanner::HeldBack() const {
-  const std::string_view pending = pending_;
-  std::size_t longest = 0;
-  for (const std::string& stop : stops_) {
-    for (std::size_t size = std::min(stop.size() - 1, pending.size()); size > longest; --size) {
-      if (pending.substr(pending.size() - size) == std::string_view(stop).substr(0, size)) {
-        longest = size;
-        break;
-      }
-    }
+bool StopScanner::Matcher::Push(char byte) {
+  while (matched_ > 0 && stop_[matched_] != byte) matched_ = borders_[matched_ - 1];
+  if (stop_[matched_] == byte) ++matched_;
+  if (matched_ < stop_.size()) return false;
+  matched_ = borders_[matched_ - 1];
+  return true;
+}
+
+StopScanner::StopScanner(const std::vector<std::string>& stops, bool include_stop_in_text)
+    : matchers_(stops.begin(), stops.end()), include_stop_(include_stop_in_text) {}
+
+const std::string* StopScanner::Push(char byte) {
+  const std::string* longest = nullptr;
+  for (Matcher& matcher : matchers_) {
+    if (!matcher.Push(byte)) continue;
+    if (longest == nullptr || matcher.stop().size() > longest->size()) longest = &matcher.stop();
   }
   return longest;
 }
 
 StopScanner::Piece StopScanner::Push(std::string_view text) {
   Piece piece;
-  if (stops_.empty()) {
-    piece.text = std::string(text);
+  if (matchers_.empty()) {
+    piece.text = text;
     return piece;
   }
-  const std::size_t before = pending_.size();
-  pending_ += text;
-  std::size_t begin = 0;
-  std::size_t end = std::string::npos;
-  const std::string* found = nullptr;
-  for (const std::string& stop : stops_) {
-    // What was complete before was too early.
-    const std::size_t first = before >= stop.size() ? before + 1 - stop.size() : 0;
-    const std::size_t at = pending_.find(stop, first);
-    if (at == std::string::npos) continue;
-    if (found == nullptr || std::pair(at + stop.size(), at) < std::pair(end, begin)) {
-      found = &stop;
-      begin = at;
-      end = at + stop.size();
-    }
-  }
-  if (found != nullptr) {
-    piece.text = pending_.substr(0, include_stop_ ? end : begin);
-    piece.stop = *found;
-    pending_.clear();
+  for (const char byte : text) {
+    pending_ += byte;
+    const std::string* stop = Push(byte);
+    if (stop == nullptr) continue;
+    // All of the stop string is pending: each of its beginnings was held back.
+    if (!include_stop_) pending_.resize(pending_.size() - stop->size());
+    piece.text = std::exchange(pending_, {});
+    piece.stop = *stop;
+    Restart();
     return piece;
   }
   piece.text = TakeFinal();
@@ -55,17 +55,27 @@ StopScanner::Piece StopScanner::Push(std::string_view text) {
 }
 
 std::string StopScanner::PushTooEarly(std::string_view text) {
+  for (const char byte : text) Push(byte);
   pending_ += text;
   return TakeFinal();
 }
 
 std::string StopScanner::TakeFinal() {
-  const std::size_t final_bytes = pending_.size() - HeldBack();
+  std::size_t held_back = 0;
+  for (const Matcher& matcher : matchers_) held_back = std::max(held_back, matcher.matched());
+  const std::size_t final_bytes = pending_.size() - held_back;
   std::string text = pending_.substr(0, final_bytes);
   pending_.erase(0, final_bytes);
   return text;
 }
 
-std::string StopScanner::Flush() { return std::exchange(pending_, {}); }
+std::string StopScanner::Flush() {
+  Restart();
+  return std::exchange(pending_, {});
+}
+
+void StopScanner::Restart() {
+  for (Matcher& matcher : matchers_) matcher.Restart();
+}
 
 }  // namespace conclave

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
 #include "base/philox.h"
 
 namespace conclave {
@@ -92,6 +96,109 @@ TEST(StopScanner, CutsDoNotMatter) {
   }
   EXPECT_GT(stopped, 500);
   EXPECT_LT(stopped, 2900);
+}
+
+// The rules, word for word and slowly: all text is kept, every place is tried.
+class SlowScanner {
+ public:
+  SlowScanner(std::vector<std::string> stops, bool include) : stops_(std::move(stops)) {
+    include_ = include;
+  }
+  StopScanner::Piece Push(const std::string& text, bool counts) {
+    const std::size_t before = all_.size();
+    all_ += text;
+    for (std::size_t end = before + 1; counts && end <= all_.size(); ++end) {
+      std::string longest;
+      for (const std::string& stop : stops_) {
+        const bool complete = all_.substr(0, end).ends_with(stop);
+        if (complete && stop.size() > longest.size()) longest = stop;
+      }
+      if (!longest.empty()) return {TakeUpTo(end - (include_ ? 0 : longest.size())), longest};
+    }
+    std::size_t held = 0;
+    for (const std::string& stop : stops_) {
+      for (std::size_t size = 1; size < stop.size(); ++size) {
+        if (all_.ends_with(stop.substr(0, size))) held = std::max(held, size);
+      }
+    }
+    return {TakeUpTo(all_.size() - held), std::nullopt};
+  }
+  std::string Flush() { return TakeUpTo(all_.size()); }
+
+ private:
+  std::string TakeUpTo(std::size_t end) {
+    std::string text = all_.substr(taken_, end - taken_);
+    taken_ = end;
+    return text;
+  }
+  std::vector<std::string> stops_;
+  bool include_ = false;
+  std::string all_;
+  std::size_t taken_ = 0;
+};
+
+// Equal to the rules in every piece, also behind text in which nothing counts. Letters are few and
+// stop strings repeat themselves, so that beginnings overlap in every way.
+TEST(StopScanner, EqualsTheRules) {
+  Rng rng(17);
+  int stopped = 0, held = 0;
+  for (int round = 0; round < 20'000; ++round) {
+    const std::uint64_t letters = 1 + rng.Below(3);
+    const auto word = [&](std::uint64_t most) {
+      std::string text;
+      for (std::uint64_t i = 1 + rng.Below(most); i > 0; --i) {
+        text.push_back(static_cast<char>('a' + rng.Below(letters)));
+      }
+      return text;
+    };
+    std::vector<std::string> stops;
+    for (std::uint64_t i = rng.Below(17); i > 0; --i) {
+      std::string stop = word(4);
+      while (rng.Below(3) == 0) stop += stop;
+      stops.push_back(stop + (rng.Below(2) == 0 ? word(3) : ""));
+    }
+    const bool include = rng.Below(2) == 1;
+    StopScanner scanner(stops, include);
+    SlowScanner slow(stops, include);
+    std::uint64_t early = rng.Below(4);
+    bool found = false;
+    for (int pieces = 0; pieces < 8 && !found; ++pieces) {
+      const std::string text = rng.Below(8) == 0 ? "" : word(6);
+      const bool counts = early == 0;
+      early -= counts ? 0 : 1;
+      StopScanner::Piece piece;
+      if (counts) {
+        piece = scanner.Push(text);
+      } else {
+        piece.text = scanner.PushTooEarly(text);
+      }
+      const StopScanner::Piece expected = slow.Push(text, counts);
+      ASSERT_EQ(piece.stop, expected.stop) << round;
+      ASSERT_EQ(piece.text, expected.text) << round;
+      found = piece.stop.has_value();
+    }
+    stopped += found ? 1 : 0;
+    if (found) continue;
+    const std::string rest = scanner.Flush();
+    ASSERT_EQ(rest, slow.Flush()) << round;
+    held += rest.empty() ? 0 : 1;
+  }
+  EXPECT_GT(stopped, 5000);
+  EXPECT_GT(held, 100);
+}
+
+// The worst stop strings that are admitted: each byte of text fits the beginnings of all of them.
+TEST(StopScanner, LongStopStringsThatNearlyMatch) {
+  const std::string run(255, 'a');
+  std::vector<std::string> stops;
+  for (char last = 'b'; last < 'r'; ++last) stops.push_back(run + last);
+  StopScanner scanner(stops, false);
+  std::string text;
+  for (int i = 0; i < 50'000; ++i) text += scanner.Push("aaaa").text;
+  EXPECT_EQ(text.size(), 200'000u - 255u);
+  const StopScanner::Piece piece = scanner.Push("q");
+  EXPECT_EQ(piece.text, "");
+  EXPECT_EQ(piece.stop, run + "q");
 }
 
 }  // namespace
