@@ -1,4 +1,4 @@
-#include "coordinator/stop_scanner.h"
+#include "coordinator/streams/stop_scanner.h"
 
 #include <algorithm>
 #include <utility>
@@ -55,6 +55,7 @@ StopScanner::Piece StopScanner::Push(std::string_view text) {
 }
 
 std::string StopScanner::PushTooEarly(std::string_view text) {
+  if (matchers_.empty()) return std::string(text);
   for (const char byte : text) Push(byte);
   pending_ += text;
   return TakeFinal();

@@ -1,4 +1,4 @@
-#include "coordinator/stop_scanner.h"
+#include "coordinator/streams/stop_scanner.h"
 
 #include <gtest/gtest.h>
 
