@@ -56,6 +56,7 @@ enum class End : std::uint8_t {
   kOverloaded,   // a queue was full: RESOURCE_EXHAUSTED
   kUnavailable,  // no live owner of some layer or expert: UNAVAILABLE
   kReplaced,     // a newer stream has taken this request over: ABORTED
+  kOutgrown,     // the answer has filled a worker's KV memory: RESOURCE_EXHAUSTED, for good
   kInternal,
 };
 
@@ -124,6 +125,17 @@ struct WorkerGone {
 struct Ticked {  // every few milliseconds
   Micros now;
 };
+// What the text stage of a request with stop strings found, once per request: see
+// coordinator/streams/text_stage.h.
+struct StopFound {
+  std::int32_t completion_tokens = 0;  // up to and with the token that completed the stop string
+  std::string stop;
+};
+struct TextJudged {
+  Micros now;
+  RequestId request;
+  std::optional<StopFound> stop;  // unset: none before the ending that the core proposed
+};
 // What an operator wants; answered by TellAdmin with the same ticket.
 struct DrainAsked {
   Micros now;
@@ -135,12 +147,52 @@ struct RebalanceAsked {  // place experts anew by measured load, if that pays
   std::uint64_t ticket;
 };
 using CoordinatorEvent = std::variant<ClientAsked, ClientLeft, AbortAsked, WorkerArrived,
-                                      WorkerSaid, WorkerGone, Ticked, DrainAsked, RebalanceAsked>;
+                                      WorkerSaid, WorkerGone, Ticked, DrainAsked, RebalanceAsked,
+                                      TextJudged>;
 
 // ---- effects
+// The one part for a client whose ask never became a request: an ending.
 struct TellClient {
   RequestId request;
   StreamPart part;
+};
+
+// Work for the text stage of a request.
+struct TextRules {
+  std::vector<std::string> stops;
+  bool include_stop_in_text = false;
+  bool skip_special = true;
+  std::int32_t min_tokens = 0;
+};
+struct TextBegin {  // the request is admitted
+  RequestId stream;
+  std::int32_t delivered_before = 0;  // tokens that the client has from earlier streams
+  TextRules rules;
+};
+struct TextToken {
+  TokenId id = 0;
+  std::optional<TokenLogprob> logprob;        // when asked for
+  std::vector<TokenLogprob> prompt_logprobs;  // with the first token, when asked for
+};
+struct TextStreamChange {  // another stream takes the request over
+  RequestId stream;
+  std::int32_t delivered_before = 0;
+  Ending old_ending;  // of the stream so far
+};
+// A request with stop strings ends with `last`, or with the token before when that is unset, unless
+// a stop string was complete earlier. Answered by TextJudged.
+struct TextProposal {
+  std::optional<TextToken> last;
+  std::optional<TokenId> stop_id;  // `last` is this stop token
+};
+struct TextEnding {
+  std::optional<TextToken> last;  // not after a TextProposal
+  Ending ending;
+  std::vector<std::uint16_t> routed;  // as in StreamPart
+};
+struct TellText {
+  RequestId request;  // the first stream's number, whichever stream reads the answer now
+  std::variant<TextToken, TextBegin, TextStreamChange, TextProposal, TextEnding> what;
 };
 struct TellWorker {
   LinkId link;
@@ -159,7 +211,8 @@ struct LogLine {
   enum class Level : std::uint8_t { kInfo, kWarning, kError } level;
   std::string text;
 };
-using CoordinatorEffect = std::variant<TellClient, TellWorker, DropLink, TellAdmin, LogLine>;
+using CoordinatorEffect =
+    std::variant<TellText, TellClient, TellWorker, DropLink, TellAdmin, LogLine>;
 using CoordinatorOutbox = std::vector<CoordinatorEffect>;
 
 }  // namespace conclave

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
-#include "coordinator/streams.h"
+#include "coordinator/streams/streams.h"
 
 namespace conclave {
 namespace {

@@ -78,6 +78,7 @@ class StreamChecker {
     const Toy& toy;
     Oracle& oracle;
     Complaints& complaints;
+    Micros text_slack = 0;  // between what the core decides and what a client is sent
   };
   explicit StreamChecker(const Args& args) : args_(args) {}
   void Part(const Client& client, const StreamPart& part);  // before it is added
@@ -92,6 +93,7 @@ class StreamChecker {
   void CheckDetails(const Client& client, const Oracle::Answer& answer);
   void CheckUsage(const Client& client);
   int LengthMax(const ClientAsk& ask) const;
+  bool Outgrew(const Client& client) const;
   void Complain(const Client& client, const char* checker, const std::string& what);
 
   const Args args_;

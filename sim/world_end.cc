@@ -61,7 +61,7 @@ bool World::Settled() const {
 void World::CheckTheEnd() {
   const ClusterStatus status = core_->Status(schedule_.now());
   if (!status.ready) complaints_.Add("[liveness] not ready: " + status.not_ready_because);
-  if (status.requests_running != 0 || status.requests_waiting != 0 || !live_.empty()) {
+  if (status.requests_running != 0 || status.requests_waiting != 0 || !unended_.empty()) {
     complaints_.Add(absl::StrCat("[conservation] ", status.requests_running,
                                  " requests still run, ", status.requests_waiting, " wait"));
   }

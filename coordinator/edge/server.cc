@@ -3,6 +3,7 @@
 #include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <thread>
@@ -33,6 +34,8 @@ constexpr int kPingMinMs = 10'000;            // clients may ping so often: pref
 constexpr int kKeepaliveMs = 20'000;          // and we do, so that a dead client shows
 constexpr int kKeepaliveTimeoutMs = 10'000;
 constexpr int kConnectionAgeMs = 30 * 60'000;  // clients spread over new replicas; calls go on
+
+constexpr int kTextThreadsMax = 4;
 
 // host:port + 1; port 0 stays 0.
 absl::StatusOr<std::string> NextPort(const std::string& address) {
@@ -147,7 +150,14 @@ absl::Status CoordinatorServer::Impl::OpenModel() {
                     .expert_bytes = 0};
   core_ = std::make_unique<CoordinatorCore>(options_.core, ModelOf(checkpoint, serving_.facts),
                                             text_.get());
-  const Switchboard::Parts parts = {metrics_, desk_, recorder_};
+  const auto cores = static_cast<int>(std::thread::hardware_concurrency());
+  const Switchboard::Parts parts = {
+      .metrics = metrics_,
+      .desk = desk_,
+      .recorder = recorder_,
+      .text = text_.get(),
+      .text_threads = std::clamp(cores / 4, 1, kTextThreadsMax),
+      .judged = [this](TextJudged judged) { strand_->Post(std::move(judged)); }};
   switchboard_ = std::make_unique<Switchboard>(parts, options_.log, [this](bool ready) {
     // Who reads the line and asks at once must hear the same.
     health_.SetCoreReady(ready);
@@ -234,6 +244,7 @@ void CoordinatorServer::Impl::Shutdown(const ShutdownPlan& plan, bool (*hurry)()
   if (admin_server_ != nullptr) admin_server_->Shutdown(deadline);
   pool_.reset();
   strand_->Stop();
+  switchboard_->StopText();
 }
 
 absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(

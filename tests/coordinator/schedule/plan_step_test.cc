@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/audit.h"
 #include "coordinator/results.h"
-#include "coordinator/streams.h"
+#include "coordinator/streams/streams.h"
 #include "tests/coordinator/world.h"
 
 namespace conclave {

@@ -1,4 +1,4 @@
-#include "coordinator/attach.h"
+#include "coordinator/streams/attach.h"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
-#include "world.h"
+#include "tests/coordinator/world.h"
 
 namespace conclave {
 namespace {
