@@ -12,14 +12,16 @@ struct Id {
   friend constexpr auto operator<=>(const Id&, const Id&) = default;
 };
 
-using Slot =
-    Id<struct SlotTag, std::int32_t>;  // a worker's place, 0..kSlotsMax-1, never renumbered
-using Epoch = Id<struct EpochTag, std::uint64_t>;  // a membership and placement; only rises
-using StepId =
-    Id<struct StepTag, std::uint64_t>;  // a step within the life of the cluster; only rises
-using SeqId = Id<struct SeqTag, std::uint64_t>;  // one placement of one request on one worker
-using RequestId =
-    Id<struct RequestTag, std::uint64_t>;           // the coordinator's own number of a request
+// A worker's index in the cluster, 0..kSlotsMax-1. Never renumbered while the worker is a member.
+using Slot = Id<struct SlotTag, std::int32_t>;
+// One membership and one placement of experts. The number only rises.
+using Epoch = Id<struct EpochTag, std::uint64_t>;
+// A step in the life of the cluster. The number only rises.
+using StepId = Id<struct StepTag, std::uint64_t>;
+// One sequence: one placement of one request on one worker.
+using SeqId = Id<struct SeqTag, std::uint64_t>;
+// The coordinator's own number of a request.
+using RequestId = Id<struct RequestTag, std::uint64_t>;
 using BlockId = Id<struct BlockTag, std::int32_t>;  // a KV block of one worker
 using TokenId = std::int32_t;                       // plain: it indexes vocabularies everywhere
 

@@ -24,8 +24,13 @@ inline constexpr int kVocabMax = 1 << 20;
 inline constexpr int kContextMax = 1 << 20;  // positions of one sequence
 
 // A step.
-inline constexpr int kRowsPerStepMax = 4096;  // over all workers; the planner's budgets stay below
-inline constexpr int kKvBlockTokens = 32;     // positions in one KV block, counted from position 0
+inline constexpr int kWorkerRowsMax = 8192;  // rows of one worker in one step
+inline constexpr int kStepRowsMax = kSlotsMax * kWorkerRowsMax;  // rows of one step, all workers
+inline constexpr int kArrivalsMax = kStepRowsMax;  // rows of others that a worker takes in a round
+inline constexpr int kArrivalsLeast = kSlotsMax - 1;  // and at least: a row of every other worker
+inline constexpr int kRoundsMax = kWorkerRowsMax;  // rounds of one exchange: a row each, at most
+inline constexpr int kSequencesMax = 1024;   // open at once on one worker
+inline constexpr int kKvBlockTokens = 32;    // positions in one KV block, counted from position 0
 
 // A request.
 inline constexpr int kStopIdsMax = 64;
@@ -35,13 +40,24 @@ inline constexpr int kLogprobsMax = 32;  // alternatives reported per position
 inline constexpr int kLogitBiasMax = 1024;
 inline constexpr int kRequestIdBytesMax = 128;
 inline constexpr std::size_t kRequestBytesMax = std::size_t{8} << 20;  // one gRPC request message
-inline constexpr std::size_t kControlBytesMax = std::size_t{64}
+inline constexpr std::size_t kControlBytesMax = std::size_t{128}
                                                 << 20;  // one coordinator-worker message
-inline constexpr std::size_t kRecorderBytesMax = std::size_t{1} << 20;  // one process's last words
+// Tokens of all the sequences that one part of a plan opens.
+inline constexpr std::int64_t kOpenTokensPerStepMax = std::int64_t{8} << 20;
+inline constexpr std::size_t kRecorderBytesMax = std::size_t{1} << 20;  // one flight record
 
 static_assert(kTopkMax <= kExpertsMax);
+static_assert(kVocabMax < 1 << 21, "a token id takes three bytes of a message");
+static_assert(3 * kOpenTokensPerStepMax <= std::int64_t{kControlBytesMax} / 2,
+              "the prompts of one part of a plan fit into one message");
+static_assert(std::size_t{kWorkerRowsMax} * kLayersMax * kTopkMax * 2 <= kControlBytesMax / 2,
+              "the routed experts of one part of a step fit into one message");
+static_assert(kContextMax <= kOpenTokensPerStepMax, "any one sequence may be opened");
 static_assert(kExpertsMax <= UINT16_MAX, "an expert id travels as 16 bits");
-static_assert(kSlotsMax <= INT8_MAX + 1, "a slot fits a signed byte's positive range");
-static_assert(std::int64_t{kRowsPerStepMax} * kTopkMax <= INT32_MAX, "row slots fit 32 bits");
+static_assert(kSlotsMax <= INT8_MAX + 1, "a worker id fits a signed byte's positive range");
+static_assert(std::int64_t{kStepRowsMax} * kTopkMax <= INT32_MAX, "the assignments of a step fit 32 bits");
+static_assert(kWorkerRowsMax - 1 <= UINT16_MAX, "a frame's rows are counted in 16 bits");
+static_assert(kRoundsMax - 1 <= UINT16_MAX, "a round's number travels as 16 bits");
+static_assert(kLayersMax - 1 <= UINT16_MAX, "a layer's number travels as 16 bits");
 
 }  // namespace conclave

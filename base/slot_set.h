@@ -1,10 +1,11 @@
-// A set of slots, as small as it can be: it travels in every heartbeat.
+// A set of worker ids in 16 bytes, because it travels in every heartbeat.
 #pragma once
 
 #include <array>
 #include <bit>
 #include <cstdint>
 
+#include "base/check.h"
 #include "base/ids.h"
 #include "base/limits.h"
 
@@ -21,11 +22,14 @@ struct SlotSet {
   friend bool operator==(const SlotSet&, const SlotSet&) = default;
 
  private:
-  // Slots are checked against kSlotsMax where they come from; one out of range wraps, harmlessly.
-  static std::size_t Word(Slot slot) { return (static_cast<std::uint32_t>(slot.value) >> 6) & 1; }
-  static std::uint64_t Bit(Slot slot) {
-    return std::uint64_t{1} << (static_cast<std::uint32_t>(slot.value) & 63);
+  // CHECKs the range: worker 130 must not be taken for worker 2. What comes over the wire is checked
+  // by the codec before.
+  static std::uint32_t Index(Slot slot) {
+    CONCLAVE_CHECK(slot.value >= 0 && slot.value < kSlotsMax, "worker %d", slot.value);
+    return static_cast<std::uint32_t>(slot.value);
   }
+  static std::size_t Word(Slot slot) { return Index(slot) >> 6; }
+  static std::uint64_t Bit(Slot slot) { return std::uint64_t{1} << (Index(slot) & 63); }
 };
 
 }  // namespace conclave

@@ -101,7 +101,7 @@ bool ReadAll(int fd, void* data, std::size_t bytes) {
   return true;
 }
 
-// What goes through the sockets: a length, then so many bytes.
+// What goes through the sockets: a length, then that many bytes.
 bool Put(int fd, std::string_view blob) {
   const std::uint64_t bytes = blob.size();
   return WriteAll(fd, &bytes, sizeof bytes) && WriteAll(fd, blob.data(), blob.size());

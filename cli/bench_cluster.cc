@@ -13,12 +13,14 @@
 #include "base/edge/clock.h"
 #include "base/status.h"
 #include "cli/cluster.h"
+#include "protocol/rounds.h"
 #include "worker/core.h"
 #include "worker/edge/incarnation.h"
 #include "worker/edge/machine.h"
 #include "worker/edge/thread_pool.h"
 #include "worker/edge/weight_memory.h"
 #include "worker/shard.h"
+#include "worker/workspace.h"
 
 namespace conclave {
 namespace {
@@ -75,6 +77,7 @@ class BenchCluster::Node {
 
   absl::StatusOr<std::string> Open();  // the standby address
   Lanes& lanes() { return *pool_; }
+  std::int32_t arrivals_max() const { return arrivals_max_; }
   std::uint64_t weights_bytes() const { return weights_bytes_; }
 
  private:
@@ -109,6 +112,7 @@ class BenchCluster::Node {
   std::unique_ptr<WorkerCore> core_;
   WorkerOutbox outbox_;
   std::uint64_t weights_bytes_ = 0;
+  std::int32_t arrivals_max_ = 0;
   bool stopping_ = false;
 
   std::mutex mutex_;
@@ -126,6 +130,11 @@ absl::StatusOr<std::string> BenchCluster::Node::Open() {
       .threads = ThreadsOfWorker(worker.threads, CoresHere(), options_.workers, index_),
       .first_cpu_pinned = std::nullopt});
   const ModelConfig& model = options_.checkpoint.config;
+  arrivals_max_ = worker.arrivals_max.value_or(ArrivalsFor({.model = model,
+                                                            .kernels = kernels_,
+                                                            .rows = options_.rows_max,
+                                                            .lanes = pool_->count()},
+                                                           kRoundBytes));
   ASSIGN_OR_RETURN(shard_, Shard::Load({.model = model,
                                         .tensors = *options_.checkpoint.tensors,
                                         .kernels = kernels_,
@@ -141,7 +150,7 @@ absl::StatusOr<std::string> BenchCluster::Node::Open() {
   config.kv_dtype = worker.kv_dtype;
   config.kv_blocks = options_.kv_blocks;
   config.rows_max = options_.rows_max;
-  config.arrivals_max = options_.arrivals_max;
+  config.arrivals_max = arrivals_max_;
   config.sequences_max = options_.sequences_max;
   config.model_identity = options_.checkpoint.identity;
   config.memory = &memory_;
@@ -244,7 +253,13 @@ absl::Status BenchCluster::OpenEpoch(const ModelConfig& model) {
 }
 
 void BenchCluster::Submit(std::vector<WorkerPart> parts) {
-  const StepPlan plan{.epoch = kEpoch, .step = StepId{next_step_++}, .parts = std::move(parts)};
+  StepPlan plan{.epoch = kEpoch, .step = StepId{next_step_++}, .parts = std::move(parts)};
+  std::vector<std::int32_t> rows, arrivals_max;
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    rows.push_back(static_cast<std::int32_t>(plan.parts[i].rows()));
+    arrivals_max.push_back(nodes_[i]->arrivals_max());
+  }
+  plan.rounds = RoundsFor(rows, arrivals_max);
   std::vector<StepAsk> asks = AsksFor(plan);
   for (std::size_t i = 0; i < nodes_.size(); ++i) nodes_[i]->Tell(std::move(asks[i]));
 }

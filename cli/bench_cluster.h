@@ -19,7 +19,7 @@ struct BenchClusterOptions {
   const Checkpoint& checkpoint;  // outlives the cluster
   WorkerOptions worker;          // kernels, kv_dtype, exchange; threads: in all
   int workers = 1;
-  int rows_max = 0, arrivals_max = 0, sequences_max = 0, kv_blocks = 0;  // of each
+  int rows_max = 0, sequences_max = 0, kv_blocks = 0;  // of each
 };
 
 class BenchCluster {

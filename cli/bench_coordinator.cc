@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <fstream>
@@ -111,8 +112,8 @@ void MeasureQuestions(const CoordinatorServer& server, Measurements& into) {
 }
 
 // The model's text and vocabulary, with the shape that was asked for.
-absl::StatusOr<ServedModel> ModelFor(const BenchFlags& flags) {
-  ServedModel model;
+absl::StatusOr<OpenedModel> ModelFor(const BenchFlags& flags) {
+  OpenedModel model;
   if (flags.model.empty()) {
     model.text = MakeToyText();
     model.config.name = "toy";
@@ -144,8 +145,10 @@ CoordinatorOptions OptionsFor(const CoordinatorBench& bench) {
   CoordinatorOptions options;
   options.core.workers_wanted = bench.workers;
   options.core.worker_rows_max = bench.rows;
-  options.core.step_rows_max = kRowsPerStepMax;
-  options.core.running_max = bench.streams;
+  // The budget is rows alone: time, which here is only the coordinator's own, does not bound it.
+  options.core.first_rows = bench.rows;
+  options.core.step_target = Micros{60'000'000};
+  options.core.running_max = std::min(bench.streams, kSequencesMax);
   options.core.waiting_max = bench.streams;
   options.core.waiting_tokens_max = std::int64_t{2} * bench.streams * bench.prompt;
   options.core.heartbeat_limit = 30'000'000;
@@ -270,7 +273,7 @@ void AddFlags(CLI::App& app, BenchFlags& flags) {
   number("--streams", bench.streams, 1 << 16, "clients at one time");
   number("--prompt", bench.prompt, 1 << 20, "tokens of each prompt, random ones");
   number("--generate", bench.generate, 1 << 16, "tokens of each answer");
-  number("--rows", bench.rows, kRowsPerStepMax, "row budget of each worker's step");
+  number("--rows", bench.rows, kWorkerRowsMax, "row budget of each worker's step");
   app.add_option("--model", flags.model,
                  "model whose tokenizer makes the text; without it a toy text does")
       ->type_name("DIR");
@@ -278,7 +281,7 @@ void AddFlags(CLI::App& app, BenchFlags& flags) {
   app.add_flag("--json", flags.json, "one JSON object instead of a table");
 }
 
-int RunParent(const char* program, const BenchFlags& flags, ServedModel model, LineSocket& load) {
+int RunParent(const char* program, const BenchFlags& flags, OpenedModel model, LineSocket& load) {
   auto server = CoordinatorServer::Start(OptionsFor(flags.bench), std::move(model));
   if (!server.ok()) return Fail(program, server.status());
   Measurements measured;
@@ -306,7 +309,7 @@ int RunBenchCoordinator(int argc, const char* const* argv) {
   BenchFlags flags;
   AddFlags(app, flags);
   if (const auto code = ParseFlags(app, argc, argv)) return *code;
-  absl::StatusOr<ServedModel> model = ModelFor(flags);
+  absl::StatusOr<OpenedModel> model = ModelFor(flags);
   if (!model.ok()) return Fail(argv[0], model.status());
   flags.bench.facts = model->facts;
 

@@ -41,11 +41,11 @@ void AddFlags(CLI::App& app, EngineFlags& flags) {
   app.add_option("--model", flags.model, "model directory")->required()->type_name("DIR");
   count("--prompt", shape.prompt, 1, kContextMax, "tokens of each prompt");
   count("--generate", shape.generate, 1, kContextMax, "decode steps");
-  count("--batch", shape.batch, 1, kRowsPerStepMax, "sequences");
+  count("--batch", shape.batch, 1, kStepRowsMax, "sequences");
   count("--depth", shape.depth, 0, kContextMax,
         "positions before the first decode step; 0: those of the prompt");
   count("--workers", shape.workers, 1, kSlotsMax, "workers, as threads of this process");
-  count("--step-rows", shape.step_rows, 1, kRowsPerStepMax, "prompt tokens of one step");
+  count("--step-rows", shape.step_rows, 1, kStepRowsMax, "prompt tokens of one step");
   count("--repeat", flags.repeat, 1, 1000, "repetitions; medians are reported");
   count("--measure-ms", flags.measure_ms, 40, 60'000, "time of each reading of the machine");
   AddComputeFlags(app, flags.compute);
@@ -216,10 +216,11 @@ absl::Status CheckShape(const BenchShape& shape, const ModelConfig& model) {
                                                    positions, " positions; the model's context is ",
                                                    model.context));
   }
-  const int rows = std::max(shape.step_rows, shape.batch) + shape.workers;
-  if (rows > kRowsPerStepMax) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--batch and --step-rows: at most ", kRowsPerStepMax, " rows in a step"));
+  const int rows = BenchPlans(shape).rows_max();
+  if (rows > kWorkerRowsMax) {
+    return absl::InvalidArgumentError(absl::StrCat("--batch and --step-rows: ", rows,
+                                                   " rows of one worker in a step, more than ",
+                                                   kWorkerRowsMax));
   }
   return absl::OkStatus();
 }
@@ -233,10 +234,9 @@ absl::StatusOr<Json> RunBench(EngineFlags& flags) {
                               .worker = {},
                               .workers = flags.shape.workers,
                               .rows_max = plans.rows_max(),
-                              .arrivals_max = plans.arrivals_max(),
                               .sequences_max = plans.sequences_max(),
                               .kv_blocks = plans.kv_blocks()};
-  RETURN_IF_ERROR(Apply(flags.compute, options.worker));
+  RETURN_IF_ERROR(Apply(flags.compute, /*insecure=*/false, options.worker));
   NewsLine news;
   news.Show("loading weights");
   ASSIGN_OR_RETURN(const auto cluster, BenchCluster::Start(options));

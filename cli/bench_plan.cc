@@ -25,8 +25,6 @@ BenchPlans::BenchPlans(const BenchShape& shape)
 
 int BenchPlans::kv_blocks() const { return per_worker_ * blocks_each_; }
 
-int BenchPlans::arrivals_max() const { return rows_max_ * std::max(1, shape_.workers - 1); }
-
 int BenchPlans::SlotOf(std::size_t index) const { return static_cast<int>(index) % shape_.workers; }
 
 int BenchPlans::FirstBlockOf(std::size_t index) const {

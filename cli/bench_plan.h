@@ -28,7 +28,6 @@ class BenchPlans {
   int kv_blocks() const;
   int sequences_max() const { return per_worker_; }
   int rows_max() const { return rows_max_; }
-  int arrivals_max() const;
 
   using Parts = std::vector<WorkerPart>;  // by slot
   // Closes what is open; then new sequences, nothing computed. The next prompts differ.

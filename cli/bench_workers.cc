@@ -30,7 +30,7 @@ Hello HelloOf(const CoordinatorBench& bench, int number) {
   hello.model.expert_bytes = 1 << 20;
   hello.kv_blocks = blocks;
   hello.rows_max = bench.rows;
-  hello.arrivals_max = kRowsPerStepMax;
+  hello.arrivals_max = kWorkerRowsMax;
   hello.threads = 1;
   return hello;
 }

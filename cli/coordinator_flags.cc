@@ -50,20 +50,22 @@ void AddCoordinatorFlags(CLI::App& app, CoordinatorOptions& options, ShutdownPla
   AddDuration(app, "--grace", plan.grace, "at SIGTERM: not ready, but still admitting");
   AddDuration(app, "--drain", plan.drain, "then: nothing new, what runs may finish");
   CoordinatorConfig& core = options.core;
-  app.add_option("--step-rows", core.step_rows_max, "tokens of one step, over all workers")
+  AddDuration(app, "--step-target", core.step_target,
+              "longest step that makes streams wait for prompts; default: four times a step "
+              "without prompts, or 50ms if that is longer");
+  app.add_option("--worker-rows", core.worker_rows_max,
+                 "tokens of one worker in one step; a worker's --rows-max counts, too")
       ->capture_default_str()
-      ->check(CLI::Range(1, kRowsPerStepMax));
-  app.add_option("--worker-rows", core.worker_rows_max, "tokens of one step, of one worker")
+      ->check(CLI::Range(1, kWorkerRowsMax));
+  app.add_option("--running-max", core.running_max,
+                 "requests decoding or prefilling on one worker at once")
       ->capture_default_str()
-      ->check(CLI::Range(1, kRowsPerStepMax));
-  app.add_option("--running-max", core.running_max, "requests decoding or prefilling at once")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 65536));
+      ->check(CLI::Range(1, kSequencesMax));
   app.add_option("--waiting-max", core.waiting_max, "requests queued; more are refused")
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 20));
   app.add_option("--chunk-tokens", core.chunk_tokens, "longest piece of a prompt in one step")
-      ->check(CLI::Range(1, kRowsPerStepMax));
+      ->check(CLI::Range(1, kWorkerRowsMax));
   app.add_option("--plans-ahead", core.plans_ahead, "plans sent before the first one's result")
       ->capture_default_str()
       ->check(CLI::Range(1, kPlansAheadMax));

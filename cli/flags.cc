@@ -108,8 +108,11 @@ CLI::Option* AddSize(CLI::App& app, const std::string& flag, std::optional<std::
   return option->type_name("SIZE");
 }
 
-CLI::Option* AddDuration(CLI::App& app, const std::string& flag, Micros& into,
-                         const std::string& help) {
+namespace {
+
+template <typename Into>
+CLI::Option* AddDurationOption(CLI::App& app, const std::string& flag, Into& into,
+                               const std::string& help) {
   CLI::Option* option = app.add_option_function<std::string>(
       flag,
       [&into, flag](const std::string& text) {
@@ -118,8 +121,20 @@ CLI::Option* AddDuration(CLI::App& app, const std::string& flag, Micros& into,
         into = *micros;
       },
       help);
-  return option->type_name("DURATION")
+  return option->type_name("DURATION");
+}
+
+}  // namespace
+
+CLI::Option* AddDuration(CLI::App& app, const std::string& flag, Micros& into,
+                         const std::string& help) {
+  return AddDurationOption(app, flag, into, help)
       ->default_str(absl::StrCat(static_cast<double>(into) / 1e6, "s"));
+}
+
+CLI::Option* AddDuration(CLI::App& app, const std::string& flag, std::optional<Micros>& into,
+                         const std::string& help) {
+  return AddDurationOption(app, flag, into, help);
 }
 
 CLI::Option* AddChoice(CLI::App& app, const std::string& flag, std::string& into,

@@ -31,6 +31,9 @@ CLI::Option* AddSize(CLI::App& app, const std::string& flag, std::optional<std::
 // The default is what `into` holds.
 CLI::Option* AddDuration(CLI::App& app, const std::string& flag, Micros& into,
                          const std::string& help);
+// Unset unless it is said.
+CLI::Option* AddDuration(CLI::App& app, const std::string& flag, std::optional<Micros>& into,
+                         const std::string& help);
 // One of `names`; the default is what `into` holds.
 CLI::Option* AddChoice(CLI::App& app, const std::string& flag, std::string& into,
                        const std::vector<std::string>& names, const std::string& help);

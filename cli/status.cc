@@ -5,6 +5,7 @@
 #include <iostream>
 #include <string>
 
+#include "absl/strings/str_format.h"
 #include "cli/admin_client.h"
 #include "cli/commands.h"
 #include "cli/flags.h"
@@ -42,6 +43,7 @@ int RunTop(int argc, const char* const* argv) {
   if (!channel.ok()) return Fail(argv[0], channel.status());
   const bool live = isatty(STDOUT_FILENO) == 1;
   std::uint64_t steps = 0;
+  std::uint64_t bytes = 0;
   for (bool first = true;; first = false) {
     const auto cluster = GetCluster(*channel, false);
     if (!cluster.ok()) return Fail(argv[0], cluster.status());
@@ -49,9 +51,12 @@ int RunTop(int argc, const char* const* argv) {
     if (!first && interval > 0) {
       const double seconds = static_cast<double>(interval) / 1e6;
       const double rate = static_cast<double>(cluster->steps() - steps) / seconds;
-      screen += "\n" + std::to_string(static_cast<long long>(rate)) + " steps per second\n";
+      const double mib =
+          static_cast<double>(cluster->exchange_sent_bytes() - bytes) / seconds / (1 << 20);
+      screen += absl::StrFormat("\n%.0f steps per second, %.1f MiB/s between workers\n", rate, mib);
     }
     steps = cluster->steps();
+    bytes = cluster->exchange_sent_bytes();
     // Home, the new text, and nothing of the old one after it.
     if (live) std::cout << "\033[H\033[J";
     std::cout << screen << std::flush;

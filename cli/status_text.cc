@@ -142,6 +142,9 @@ std::string StatusJson(const v1::GetClusterResponse& cluster) {
   object["change_given_up"] = cluster.change_given_up();
   object["change_retry_in_ms"] = cluster.change_retry_in_ms();
   object["steps"] = cluster.steps();
+  object["exchange"] = {{"sent_bytes", cluster.exchange_sent_bytes()},
+                        {"received_bytes", cluster.exchange_received_bytes()}};
+  object["bad_router_rows"] = cluster.bad_router_rows();
   object["phases"] = Json::array();
   for (const v1::PhaseSummary& phase : cluster.phases()) {
     object["phases"].push_back({{"name", phase.name()},
@@ -163,6 +166,10 @@ std::string StatusTable(const v1::GetClusterResponse& cluster) {
   absl::StrAppendFormat(&text, "  %d running, %d waiting, %d steps\n", cluster.requests().running(),
                         cluster.requests().waiting(), cluster.steps());
   if (!cluster.ready()) absl::StrAppend(&text, "  ", cluster.not_ready_because(), "\n");
+  if (cluster.bad_router_rows() > 0) {
+    absl::StrAppend(&text, "  WRONG: router logits of ", cluster.bad_router_rows(),
+                    " rows were not numbers\n");
+  }
   absl::StrAppendFormat(&text, "%4s  %-6s  %-8s  %7s  %12s  %13s  %8s  %-8s  %-8s  %s\n", "slot",
                         "role", "state", "experts", "expert rows", "kv blocks", "MiB", "kernels",
                         "exchange", "address");

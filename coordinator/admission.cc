@@ -108,7 +108,7 @@ void AdmitBias(const ClientAsk& ask, const AdmissionContext& context, SamplingPa
 
 void AdmitSampling(const ClientAsk& ask, const AdmissionContext& context, SamplingParams& sampling,
                    Verdict& verdict) {
-  const CoordinatorCore::Model& model = context.model;
+  const ServedModel& model = context.model;
   const double huge = std::numeric_limits<float>::max();
   sampling.temperature = Resolve("sampling.temperature", ask.temperature,
                                  model.temperature.value_or(1.0), {0, huge}, verdict);
@@ -218,33 +218,40 @@ std::optional<Ending> Overload(const ClientAsk& ask, const AdmissionContext& con
 }  // namespace
 
 std::int64_t BlocksToTheEnd(const Request& request) {
-  return (request.length_max - 1 + kKvBlockTokens - 1) / kKvBlockTokens;
+  // The last token is never fed.
+  const std::int64_t blocks = (request.length_max - 1 + kKvBlockTokens - 1) / kKvBlockTokens;
+  return request.blocks_max > 0 ? std::min(blocks, request.blocks_max) : blocks;
 }
 
 std::optional<Ending> FitToKv(Request& request, std::int64_t blocks_max) {
   // One position fewer than tokens: the last token is never fed.
   const std::int64_t tokens_max = blocks_max * kKvBlockTokens + 1;
-  if (request.length_max <= tokens_max) return std::nullopt;
+  const std::int64_t known = request.prompt_tokens + request.usage.completion_tokens;
+  const std::int64_t tokens = request.max_tokens_given ? request.length_max : known + 1;
+  const std::int64_t fitted = request.blocks_max;
+  request.blocks_max = fitted > 0 ? std::min(fitted, blocks_max) : blocks_max;
+  if (tokens <= tokens_max) return std::nullopt;
+  if (fitted > blocks_max) {
+    return Ending{.end = End::kUnavailable,
+                  .message = "the workers that are left have too little KV memory for it"};
+  }
+  if (fitted > 0) {
+    return Ending{.end = End::kOutgrown,
+                  .message = absl::StrCat("the answer has outgrown a worker's KV memory: it holds ",
+                                          tokens_max - 1, " tokens, prompt included")};
+  }
   Ending ending{.end = End::kRefused};
   if (request.prompt_tokens >= tokens_max) {
     ending.field = "prompt.token_ids";
     ending.message = absl::StrCat("the prompt has ", request.prompt_tokens,
                                   " tokens; a worker's KV memory holds ", tokens_max - 1);
-    return ending;
-  }
-  if (request.max_tokens_given) {
+  } else {
     ending.field = "stop.max_tokens";
     ending.message = absl::StrCat(request.length_max - request.prompt_tokens, " after a prompt of ",
                                   request.prompt_tokens,
                                   " can never fit; a worker's KV memory holds ", tokens_max - 1);
-    return ending;
   }
-  if (request.tokens.size() >= static_cast<std::size_t>(tokens_max)) {
-    ending.end = End::kLength;
-    return ending;
-  }
-  request.length_max = static_cast<std::int32_t>(tokens_max);
-  return std::nullopt;
+  return ending;
 }
 
 Admission Admit(const ClientAsked& asked, const AdmissionContext& context) {
@@ -280,10 +287,6 @@ Admission Admit(const ClientAsked& asked, const AdmissionContext& context) {
   request->deadline = ask.deadline;
   request->usage.prompt_tokens = request->prompt_tokens;
   request->UpdateHashes();
-  if (context.text != nullptr) {
-    request->decoder = context.text->NewDecoder(ask.skip_special);
-    request->scanner = StopScanner(ask.stop, ask.include_stop_in_text);
-  }
   return request;
 }
 

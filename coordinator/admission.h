@@ -5,14 +5,16 @@
 #include <memory>
 #include <variant>
 
-#include "coordinator/core.h"
+#include "coordinator/config.h"
+#include "coordinator/events.h"
 #include "coordinator/requests.h"
+#include "text/text.h"
 
 namespace conclave {
 
 struct AdmissionContext {
   const CoordinatorConfig& config;
-  const CoordinatorCore::Model& model;
+  const ServedModel& model;
   const Text* text;  // null: token ids only
   // How full the queue is.
   std::size_t waiting = 0;
@@ -25,11 +27,12 @@ struct AdmissionContext {
 using Admission = std::variant<std::unique_ptr<Request>, Ending>;
 Admission Admit(const ClientAsked& asked, const AdmissionContext& context);
 
-// KV blocks that it may come to need: its last token is never fed.
+// KV blocks that it may come to need, as far as there were any when it was last seen to fit.
 std::int64_t BlocksToTheEnd(const Request& request);
 
-// A request must fit the largest KV pool to its end (its last token is never fed). One that did not
-// say how long it may get is cut to what fits; any other that does not fit gets an ending.
+// A request must fit the largest KV pool to its end. One that did not say how long it may get need
+// only fit to its next token: its answer is as long as the context leaves, or ends with an error,
+// but is never called complete for want of memory. An ending for one that does not fit.
 std::optional<Ending> FitToKv(Request& request, std::int64_t blocks_max);
 
 }  // namespace conclave

@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "coordinator/cast.h"
 #include "coordinator/epochs.h"
-#include "coordinator/moves.h"
+#include "coordinator/schedule/migrate.h"
 #include "coordinator/suspects.h"
 
 namespace conclave {

@@ -7,17 +7,17 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "coordinator/admission.h"
-#include "coordinator/attach.h"
+#include "coordinator/streams/attach.h"
 #include "coordinator/audit.h"
 #include "coordinator/cast.h"
 #include "coordinator/change_over.h"
 #include "coordinator/drain.h"
 #include "coordinator/epochs.h"
 #include "coordinator/results.h"
-#include "coordinator/scheduler.h"
+#include "coordinator/schedule/plan_step.h"
 #include "coordinator/state.h"
 #include "coordinator/stats.h"
-#include "coordinator/streams.h"
+#include "coordinator/streams/streams.h"
 #include "coordinator/watch.h"
 
 namespace conclave {
@@ -60,7 +60,7 @@ class CoordinatorCore::Impl {
     if (live != nullptr) {
       Attach(state_, *live, *request, outbox);
     } else {
-      state_.requests.Add(std::move(request));
+      BeginStream(state_.requests.Add(std::move(request)), outbox);
     }
   }
 
@@ -100,6 +100,10 @@ class CoordinatorCore::Impl {
     CheckLeavers(state_, event.now);
     EndUnavailable(event.now, outbox);
     SampleRates(state_, event.now);
+  }
+
+  void On(const TextJudged& event, CoordinatorOutbox& outbox) {
+    TakeVerdict(state_, event, outbox);
   }
 
   void On(const DrainAsked& event, CoordinatorOutbox& outbox) { TakeDrain(state_, event, outbox); }

@@ -9,7 +9,7 @@
 #include "coordinator/cast.h"
 #include "coordinator/change_over.h"
 #include "coordinator/resume.h"
-#include "coordinator/streams.h"
+#include "coordinator/streams/streams.h"
 
 namespace conclave {
 namespace {
@@ -106,10 +106,6 @@ void EndMisfits(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) 
     Request& request = *state.requests.Find(id);
     std::optional<Ending> misfit = FitToKv(request, blocks_max);
     if (!misfit.has_value()) continue;
-    if (misfit->end == End::kRefused && request.usage.completion_tokens > 0) {
-      misfit = Ending{.end = End::kUnavailable,
-                      .message = "the workers that are left have too little KV memory for it"};
-    }
     EndRequest(state, request, now, *std::move(misfit), outbox);
   }
 }

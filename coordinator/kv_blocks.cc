@@ -106,7 +106,7 @@ ContentId KvBlocks::Publish(const Filled& filled) {
   Entry& entry = At(filled.block);
   CONCLAVE_CHECK(entry.holders > 0, "block %d is not held", filled.block.value);
   if (entry.published) return entry.content;
-  const std::uint64_t key = Mix(filled.before.value, HashOfBlock(filled.tokens));
+  const std::uint64_t key = Mix(filled.before.value, filled.hash);
   const auto [known, fresh] = published_.try_emplace(key, filled.block.value);
   if (!fresh) {
     const BlockId twin{known->second};
@@ -124,24 +124,39 @@ ContentId KvBlocks::Publish(const Filled& filled) {
   return entry.content;
 }
 
-PrefixMatch KvBlocks::Find(const Wanted& wanted) const {
-  PrefixMatch match;
-  if (!prefix_cache_) return match;
+template <typename Visit>
+void KvBlocks::ForEachKnown(const Wanted& wanted, const Visit& visit) const {
+  if (!prefix_cache_) return;
   ContentId before;
   for (std::size_t i = 0; i < static_cast<std::size_t>(std::max(0, wanted.blocks_max)); ++i) {
     const auto known = published_.find(Mix(before.value, wanted.hashes[i]));
-    if (known == published_.end()) break;
+    if (known == published_.end()) return;
     const BlockId block{known->second};
     const Entry& entry = At(block);
     const auto tokens = wanted.tokens.subspan(i * kKvBlockTokens, kKvBlockTokens);
-    if (entry.before != before || !std::ranges::equal(TokensOf(block), tokens)) break;
-    if (entry.filled >= wanted.before) break;
+    if (entry.before != before || !std::ranges::equal(TokensOf(block), tokens)) return;
+    if (entry.filled >= wanted.before) return;
     before = entry.content;
-    match.blocks.push_back(block);
-    match.chain.push_back(before);
-    if (entry.holders == 0) ++match.idle;
+    visit(block, entry);
   }
+}
+
+PrefixMatch KvBlocks::Find(const Wanted& wanted) const {
+  PrefixMatch match;
+  ForEachKnown(wanted, [&](BlockId block, const Entry& entry) {
+    match.blocks.push_back(block);
+    match.chain.push_back(entry.content);
+  });
   return match;
+}
+
+PrefixCount KvBlocks::Count(const Wanted& wanted) const {
+  PrefixCount count;
+  ForEachKnown(wanted, [&](BlockId, const Entry& entry) {
+    ++count.blocks;
+    if (entry.holders == 0) ++count.idle;
+  });
+  return count;
 }
 
 void KvBlocks::ForgetFilledAfter(StepId last) {

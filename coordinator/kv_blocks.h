@@ -24,10 +24,15 @@ using ContentId = Id<struct ContentTag, std::uint64_t>;  // 0: the beginning, no
 // Hash of one block's tokens, alone.
 std::uint64_t HashOfBlock(std::span<const TokenId> tokens);
 
+// How much of a prefix is known.
+struct PrefixCount {
+  std::int32_t blocks = 0;
+  std::int32_t idle = 0;  // blocks of it that nobody holds: sharing them uses room
+};
+
 struct PrefixMatch {
   std::vector<BlockId> blocks;
   std::vector<ContentId> chain;  // parallel to blocks
-  int idle = 0;                  // of these, how many nobody holds: sharing them uses room
 };
 
 class KvBlocks {
@@ -48,6 +53,7 @@ class KvBlocks {
     BlockId block;
     ContentId before;
     std::span<const TokenId> tokens;  // exactly kKvBlockTokens
+    std::uint64_t hash = 0;           // HashOfBlock(tokens)
     StepId step;                      // the step that writes its last position
   };
   // Makes a held block shareable. Answers the content's id: an older one if the same text is known.
@@ -61,6 +67,7 @@ class KvBlocks {
     StepId before;
   };
   PrefixMatch Find(const Wanted& wanted) const;
+  PrefixCount Count(const Wanted& wanted) const;  // of the same run; allocates nothing
   // Steps after `last` never ran: what they were to write is not there.
   void ForgetFilledAfter(StepId last);
 
@@ -80,6 +87,8 @@ class KvBlocks {
   const Entry& At(BlockId block) const;
   std::span<TokenId> TokensOf(BlockId block);
   std::span<const TokenId> TokensOf(BlockId block) const;
+  template <typename Visit>
+  void ForEachKnown(const Wanted& wanted, const Visit& visit) const;
   void Append(BlockId block);  // to the list of cached blocks
   void Unlink(BlockId block);
   void Unpublish(BlockId block);

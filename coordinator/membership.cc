@@ -76,10 +76,10 @@ absl::Status Membership::CheckHello(const Hello& hello, const ModelFacts& facts)
           absl::StrCat("uuid ", hello.uuid, " is a member already"));
     }
   }
-  if (hello.arrivals_max < 1) return OutOfRange("arrivals_max", hello.arrivals_max);
+  if (hello.arrivals_max < arrivals_least_) return OutOfRange("arrivals_max", hello.arrivals_max);
   if (hello.role == Role::kExpert) return absl::OkStatus();
   if (hello.kv_blocks < 1) return OutOfRange("kv_blocks", hello.kv_blocks);
-  if (hello.rows_max < 1 || hello.rows_max > kRowsPerStepMax) {
+  if (hello.rows_max < 1 || hello.rows_max > kWorkerRowsMax) {
     return OutOfRange("rows_max", hello.rows_max);
   }
   return absl::OkStatus();

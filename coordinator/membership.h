@@ -9,7 +9,8 @@
 
 #include "absl/status/statusor.h"
 #include "base/ids.h"
-#include "coordinator/core.h"
+#include "base/limits.h"
+#include "coordinator/events.h"
 #include "protocol/control.h"
 
 namespace conclave {
@@ -37,6 +38,10 @@ struct WorkerLink {
 class Membership {
  public:
   // False when the link is known already or there is no room for more: drop it.
+  // `arrivals_least`: see CoordinatorConfig.
+  explicit Membership(std::int32_t arrivals_least = kArrivalsLeast)
+      : arrivals_least_(arrivals_least) {}
+
   bool Arrive(LinkId id, Micros now);
   WorkerLink* Find(LinkId id);
   const WorkerLink* AtSlot(Slot slot) const;  // null: nobody
@@ -69,6 +74,7 @@ class Membership {
   absl::Status CheckHello(const Hello& hello, const ModelFacts& facts) const;
   absl::Status CheckReference(const Hello& hello) const;
 
+  std::int32_t arrivals_least_;
   std::map<LinkId, WorkerLink> links_;
   std::optional<Reference> reference_;
 };

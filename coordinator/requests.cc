@@ -89,19 +89,38 @@ void RequestTable::Wait(Request& request) {
   waiting_tokens_ += request.prompt_tokens;
 }
 
-void RequestTable::Remove(Request& request) {
-  CONCLAVE_CHECK(request.ending.has_value(), "a request goes without an ending");
+// Out of every table but the one that owns it.
+void RequestTable::Detach(Request& request) {
   if (request.state == RequestState::kRunning) {
     running_.erase(PlaceOf(running_, request));
   } else {
     waiting_.erase({request.order, &request});
     waiting_tokens_ -= request.prompt_tokens;
   }
-  request.state = RequestState::kEnded;
   if (request.deadline.has_value()) deadlines_.erase({*request.deadline, request.order.id});
   named_.erase(request.name);
   read_.erase(request.reader.stream.value);
-  live_.erase(request.order.id.value);
+}
+
+void RequestTable::AwaitText(Request& request) {
+  CONCLAVE_CHECK(request.proposal.has_value(), "a request awaits its text without an ending");
+  Detach(request);
+  request.state = RequestState::kAwaitingText;
+  auto owned = live_.extract(request.order.id.value);
+  awaiting_text_.insert(std::move(owned));
+}
+
+Request* RequestTable::FindAwaitingText(RequestId id) {
+  const auto found = awaiting_text_.find(id.value);
+  return found == awaiting_text_.end() ? nullptr : found->second.get();
+}
+
+void RequestTable::Remove(Request& request) {
+  CONCLAVE_CHECK(request.ending.has_value(), "a request goes without an ending");
+  const bool awaiting = request.state == RequestState::kAwaitingText;
+  if (!awaiting) Detach(request);
+  request.state = RequestState::kEnded;
+  (awaiting ? awaiting_text_ : live_).erase(request.order.id.value);
 }
 
 std::vector<RequestId> RequestTable::All() const {
@@ -126,6 +145,11 @@ void RequestTable::CheckInvariants() const {
     tokens += request->prompt_tokens;
   }
   CONCLAVE_CHECK(tokens == waiting_tokens_);
+  for (const auto& [id, request] : awaiting_text_) {
+    CONCLAVE_CHECK(request->state == RequestState::kAwaitingText && request->blocks.empty());
+    CONCLAVE_CHECK(request->proposal.has_value() && !request->ending.has_value());
+    CONCLAVE_CHECK(request->understudy == nullptr && !live_.contains(id));
+  }
   for (const Request* request : running_) {
     CONCLAVE_CHECK(request->state == RequestState::kRunning && !request->ending.has_value());
     CONCLAVE_CHECK(request->planned <= request->length_planned());

@@ -3,6 +3,9 @@
 //   waiting --(opened by the planner)--> running --(preempted, or its worker lost)--> waiting
 //      \_________________________ ended, once ________________/
 //
+// One with stop strings has an ending proposed first; then it awaits its text stage, which may know
+// of an earlier end (streams/text_stage.h). It holds no place, no block and no name meanwhile.
+//
 // Total order everywhere: (arrival, id).
 #pragma once
 
@@ -16,9 +19,8 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 #include "coordinator/stay.h"
-#include "coordinator/stop_scanner.h"
 
 namespace conclave {
 
@@ -34,14 +36,7 @@ struct Reader {
   std::int32_t has = 0;  // so many tokens of the answer came with an earlier stream
 };
 
-// The answer so far, for a stream that takes over.
-struct Said {
-  std::string text;
-  std::vector<std::uint32_t> text_ends;  // by token: bytes of text that were final with it
-  std::vector<TokenLogprob> logprobs;    // by token, when asked for
-};
-
-enum class RequestState : std::uint8_t { kWaiting, kRunning, kEnded };
+enum class RequestState : std::uint8_t { kWaiting, kRunning, kAwaitingText, kEnded };
 
 struct Request : Stay {
   // What was asked, resolved.
@@ -51,6 +46,7 @@ struct Request : Stay {
   std::int32_t prompt_tokens = 0;
   std::int32_t length_max = 0;  // tokens in all, prompt included, at which it ends
   bool max_tokens_given = false;
+  std::int64_t blocks_max = 0;  // of the smallest largest KV pool that it fitted so far; 0: none yet
   std::vector<std::string> stops;
   bool include_stop_in_text = false;
   bool skip_special = true;
@@ -66,18 +62,21 @@ struct Request : Stay {
   std::int32_t in_flight = 0;
   std::unique_ptr<Understudy> understudy;
 
+  // Tokens of the requests that began while this one was the first for which there was no KV memory
+  // (schedule/open.h).
+  std::int64_t overtaken_tokens = 0;
+
   // What the client gets.
   Reader reader;
-  Said said;
-  std::unique_ptr<StreamDecoder> decoder;  // null: no text
-  StopScanner scanner;
-  std::vector<TokenLogprob> prompt_logprobs;  // entry i is of position i + 1
+  std::vector<TokenLogprob> prompt_logprobs;  // entry i is of position i + 1; until the first token
   std::vector<std::uint16_t> routed;
   std::int32_t routed_positions = 0;
   bool ever_opened = false;
   Usage usage;
   std::optional<Micros> first_planned, first_token, last_token;
   std::vector<Micros> gaps;  // between tokens; bounded by length_max
+  std::optional<Ending> proposal;  // the ending, unless the text ended earlier
+  Micros proposed = 0;             // when
   std::optional<Ending> ending;
 
   bool decoding() const { return planned == length_planned() - 1; }
@@ -88,6 +87,8 @@ struct Request : Stay {
   std::int32_t plannable() const {
     return length_planned() >= length_max ? 0 : length_planned() - planned;
   }
+  // Its end may be in its text, of which the core knows nothing.
+  bool HasStopStrings() const { return !stops.empty(); }
   bool NeedsEveryPosition() const {
     return sampling.prompt_logprobs.has_value() || sampling.routed_experts;
   }
@@ -107,6 +108,10 @@ class RequestTable {
   void Hand(Request& request, const Reader& reader, std::optional<Micros> deadline);
   void Run(Request& request);     // waiting -> running
   void Wait(Request& request);    // running -> waiting
+  // waiting or running -> awaiting its text stage; it must have a proposed ending. It is found by
+  // FindAwaitingText only.
+  void AwaitText(Request& request);
+  Request* FindAwaitingText(RequestId id);
   void Remove(Request& request);  // destroys it; it must have an ending
 
   // Rising (arrival, id). Run and Wait change them: index or copy while doing so.
@@ -114,13 +119,16 @@ class RequestTable {
   const std::set<std::pair<ByArrival, Request*>>& waiting() const { return waiting_; }
   const std::set<std::pair<Micros, RequestId>>& deadlines() const { return deadlines_; }
   std::int64_t waiting_tokens() const { return waiting_tokens_; }
-  std::size_t size() const { return live_.size(); }
+  std::size_t size() const { return live_.size(); }  // without those that await their text
   std::vector<RequestId> All() const;  // rising (arrival, id)
 
   void CheckInvariants() const;
 
  private:
-  absl::flat_hash_map<std::uint64_t, std::unique_ptr<Request>> live_;  // looked up, never walked
+  void Detach(Request& request);
+
+  // Looked up; only CheckInvariants walks one of them.
+  absl::flat_hash_map<std::uint64_t, std::unique_ptr<Request>> live_, awaiting_text_;
   absl::flat_hash_map<std::string, Request*> named_;
   absl::flat_hash_map<std::uint64_t, Request*> read_;  // by stream
   std::vector<Request*> running_;

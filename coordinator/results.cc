@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
-#include "coordinator/streams.h"
+#include "coordinator/streams/streams.h"
 
 namespace conclave {
 namespace {
@@ -133,6 +133,22 @@ void ApplyRows(CoordinatorState& state, const PlannedPart& part, Micros now,
   }
 }
 
+// A row that could not be routed goes on without its experts, so its tokens are wrong: somebody must
+// know, but not in every step.
+void WarnOfBadRows(CoordinatorState& state, Micros now, const StepResult& result,
+                   CoordinatorOutbox& outbox) {
+  constexpr Micros kPause = 10'000'000;
+  if (result.bad_router_rows == 0) return;
+  if (state.bad_rows_logged.has_value() && now - *state.bad_rows_logged < kPause) return;
+  state.bad_rows_logged = now;
+  Log(outbox, LogLine::Level::kWarning,
+      absl::StrCat("slot ", result.slot.value, ": router logits of ", result.bad_router_rows,
+                   " rows in step ", result.step.value, " are not numbers (",
+                   state.totals.bad_router_rows,
+                   " rows since start): their experts count as zero. Weights or arithmetic are "
+                   "broken"));
+}
+
 void AddTotals(CoordinatorState& state, Home& home, const PlannedPart& part,
                const StepResult& result) {
   for (const PhaseTime& time : result.phases) {
@@ -141,7 +157,8 @@ void AddTotals(CoordinatorState& state, Home& home, const PlannedPart& part,
     total.bytes += time.bytes;
     total.ops += time.ops;
   }
-  state.totals.exchange_bytes += result.exchange_bytes;
+  state.totals.bytes_sent += result.bytes_sent;
+  state.totals.bytes_received += result.bytes_received;
   state.totals.bad_router_rows += result.bad_router_rows;
   state.totals.expert_rows.resize(
       std::max(state.totals.expert_rows.size(), result.expert_rows.size()));
@@ -187,9 +204,11 @@ Reception ReceiveResult(CoordinatorState& state, const WorkerLink& link, Micros 
   state.HomeAt(result.slot).answered = result.step;
   ApplyRows(state, *part, now, result, outbox);
   AddTotals(state, state.HomeAt(result.slot), *part, result);
+  WarnOfBadRows(state, now, result, outbox);
   if (--step->answers_missing == 0) {
     CONCLAVE_CHECK(step == state.in_flight.begin(), "a later step is done first");
-    state.move_pace.Learn(now - std::max(step->planned, state.step_ended), step->moved);
+    step->measured.length = now - std::max(step->planned, state.step_ended);
+    state.step_time.Learn(step->measured);
     state.step_ended = now;
     state.in_flight.pop_front();
     ++state.totals.steps;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "coordinator/moves.h"
+#include "coordinator/schedule/migrate.h"
 
 namespace conclave {
 namespace {

@@ -90,7 +90,9 @@ ClusterStatus StatusFrom(const ClusterSnapshot& snapshot, Micros now, ExpertList
   status.attached = snapshot.attached;
   status.endings.assign(snapshot.endings.begin(), snapshot.endings.end());
   status.phases.assign(snapshot.phases.begin(), snapshot.phases.end());
-  status.exchange_bytes = snapshot.exchange_bytes;
+  status.bytes_sent = snapshot.bytes_sent;
+  status.bytes_received = snapshot.bytes_received;
+  status.bad_router_rows = snapshot.bad_router_rows;
   status.expert_rows = *snapshot.expert_rows;
   return status;
 }

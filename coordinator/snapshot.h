@@ -6,12 +6,15 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "coordinator/core.h"
+#include "coordinator/cluster_status.h"
+#include "coordinator/events.h"
 #include "protocol/placement.h"
 
 namespace conclave {
@@ -64,7 +67,8 @@ struct ClusterSnapshot {
   std::int64_t kv_blocks_used = 0;   // over all members, held by sequences
   std::int64_t kv_blocks_total = 0;  // over all members
   std::uint64_t steps = 0, prompt_tokens = 0, cached_prompt_tokens = 0, emitted_tokens = 0,
-                preemptions = 0, resumed = 0, attached = 0, exchange_bytes = 0;
+                preemptions = 0, resumed = 0, attached = 0, bytes_sent = 0, bytes_received = 0,
+                bad_router_rows = 0;
   std::array<std::uint64_t, static_cast<std::size_t>(End::kInternal) + 1> endings{};
   std::array<PhaseTotal, std::size(kPhaseNames)> phases{};
   std::array<std::uint64_t, std::size(kChangeKindNames)> changes{};

@@ -1,6 +1,7 @@
 #include "coordinator/state.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "base/check.h"
@@ -65,11 +66,13 @@ void Reopen(CoordinatorState& state, Stay& stay, std::int32_t keep) {
   stay.confirmed = false;
 }
 
-void PublishBlocks(CoordinatorState& state, Stay& stay, std::span<const TokenId> tokens) {
+void PublishBlocks(CoordinatorState& state, Request& request, Stay& stay) {
   if (!state.config.prefix_cache) return;
-  const auto known = std::min(static_cast<std::size_t>(stay.planned), tokens.size());
+  const auto known = std::min(static_cast<std::size_t>(stay.planned), request.tokens.size());
   const std::size_t whole = known / kKvBlockTokens;
   if (stay.chain.size() >= whole) return;
+  request.UpdateHashes();
+  const std::span tokens(request.tokens);
   KvBlocks& blocks = state.HomeAt(stay.home).blocks;
   while (stay.chain.size() < whole) {
     const std::size_t at = stay.chain.size();
@@ -77,12 +80,9 @@ void PublishBlocks(CoordinatorState& state, Stay& stay, std::span<const TokenId>
         blocks.Publish({.block = stay.blocks[at],
                         .before = at == 0 ? ContentId{} : stay.chain.back(),
                         .tokens = tokens.subspan(at * kKvBlockTokens, kKvBlockTokens),
+                        .hash = request.hashes[at],
                         .step = stay.planned_in}));
   }
-}
-
-void PublishBlocks(CoordinatorState& state, Request& request) {
-  PublishBlocks(state, request, request.tokens);
 }
 
 }  // namespace conclave

@@ -7,16 +7,18 @@
 #include <deque>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "base/limits.h"
-#include "coordinator/core.h"
+#include "coordinator/cluster_status.h"
+#include "coordinator/config.h"
+#include "coordinator/events.h"
 #include "coordinator/kv_blocks.h"
 #include "coordinator/membership.h"
-#include "coordinator/move_pace.h"
 #include "coordinator/requests.h"
+#include "coordinator/schedule/step_time.h"
+#include "text/text.h"
 
 namespace conclave {
 
@@ -63,7 +65,7 @@ struct PlannedPart {
 struct PlannedStep {
   StepId step;
   Micros planned = 0;
-  std::int32_t moved = 0;  // rows of understudies
+  StepTime::Measured measured;  // what is known of it before it has run
   std::uint64_t digest = 0;
   int answers_missing = 0;
   std::vector<PlannedPart> parts;  // rising slot
@@ -71,7 +73,7 @@ struct PlannedStep {
 
 struct Totals {
   std::uint64_t steps = 0, prompt_tokens = 0, cached_prompt_tokens = 0, emitted_tokens = 0,
-                preemptions = 0, moves = 0, exchange_bytes = 0, bad_router_rows = 0, resumed = 0,
+                preemptions = 0, moves = 0, bytes_sent = 0, bytes_received = 0, bad_router_rows = 0, resumed = 0,
                 attached = 0;
   std::array<std::uint64_t, static_cast<std::size_t>(End::kInternal) + 1> endings{};
   std::array<PhaseTotal, std::size(kPhaseNames)> phases{};
@@ -124,17 +126,18 @@ struct StepTrouble {
 enum class ServicePhase : std::uint8_t { kGathering, kPreparing, kServing };
 
 struct CoordinatorState {
-  CoordinatorState(const CoordinatorConfig& configuration, CoordinatorCore::Model about,
+  CoordinatorState(const CoordinatorConfig& configuration, ServedModel about,
                    const Text* words)
       : config(configuration), model(std::move(about)), text(words) {}
 
   const CoordinatorConfig config;
-  const CoordinatorCore::Model model;
+  const ServedModel model;
   const Text* const text;
 
-  Membership membership;
+  Membership membership{config.arrivals_least};
   RequestTable requests;
   Totals totals;
+  std::optional<Micros> bad_rows_logged;  // when the log last said that routing went wrong
 
   ServicePhase phase = ServicePhase::kGathering;
   std::string not_ready_because = "waiting for workers";
@@ -176,7 +179,7 @@ struct CoordinatorState {
   SeqId seq_opened;     // the newest
   std::deque<PlannedStep> in_flight;
   Micros step_ended = 0;  // when the last step was done
-  MovePace move_pace;
+  StepTime step_time{config.step_target, RowCost(model.context_per_row), config.first_rows};
   Micros rates_since = 0;
   Micros ticked = 0;           // the last time
   Micros listening_since = 0;  // silence before does not count: this process itself stood still
@@ -196,8 +199,8 @@ void PutDownUnderstudy(CoordinatorState& state, Request& request);  // if it has
 // The stay goes on with its first `keep` positions, whole blocks that are written; the next plan
 // with a chunk of it opens it anew.
 void Reopen(CoordinatorState& state, Stay& stay, std::int32_t keep);
-// Makes the whole blocks that are both planned and known shareable.
-void PublishBlocks(CoordinatorState& state, Stay& stay, std::span<const TokenId> tokens);
-void PublishBlocks(CoordinatorState& state, Request& request);  // of its own stay
+// Makes the whole blocks of one of the request's sequences that are both planned and known
+// shareable.
+void PublishBlocks(CoordinatorState& state, Request& request, Stay& stay);
 
 }  // namespace conclave

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "coordinator/moves.h"
+#include "coordinator/schedule/migrate.h"
 #include "coordinator/watch.h"
 
 namespace conclave {
@@ -150,7 +150,9 @@ void CopyCounters(const CoordinatorState& state, ClusterSnapshot& snapshot) {
   snapshot.preemptions = totals.preemptions;
   snapshot.resumed = totals.resumed;
   snapshot.attached = totals.attached;
-  snapshot.exchange_bytes = totals.exchange_bytes;
+  snapshot.bytes_sent = totals.bytes_sent;
+  snapshot.bytes_received = totals.bytes_received;
+  snapshot.bad_router_rows = totals.bad_router_rows;
   snapshot.endings = totals.endings;
   snapshot.phases = totals.phases;
   snapshot.changes = state.changes;
@@ -169,7 +171,7 @@ std::shared_ptr<const ClusterSnapshot> SnapshotTaker::Take(const CoordinatorStat
     recent_ = std::make_shared<const std::vector<EpochChange>>(state.recent);
   }
   const MembersKey key = {state.epoch, state.phase, state.planning_stopped,
-                                 state.membership.links().size(), IsReady(state)};
+                          state.membership.links().size(), IsReady(state)};
   if (members_ == nullptr || members_changed || key != key_) {
     key_ = key;
     TakeMembers(state, now);

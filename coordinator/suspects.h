@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/ids.h"
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 #include "protocol/control.h"
 
 namespace conclave {

@@ -1,8 +1,9 @@
-// Who gets which rows: a pure function of the routing and the placement, with every array reserved
-// at start.
+// Which worker gets which rows: a pure function of the routing and the placement. Every array is
+// reserved at start.
 //
-// For each destination, in rising slot order: the rows it gets (rising), and for each row the slots
-// (k order) whose expert it owns. The home worker reads the answers back in exactly that order.
+// For each destination, in rising order of worker ids: the rows that it gets (rising), and for each
+// row the assignments (in k order) whose expert it serves. The home worker reads the answers back in
+// exactly that order.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,7 @@ struct DispatchEntry {
 
 class DispatchPlan {
  public:
-  // Room for rows_max rows of topk choices among `destinations` live slots.
+  // Room for rows_max rows of topk choices among `destinations` live workers.
   DispatchPlan(std::int64_t rows_max, int topk, int destinations);
 
   // ids [rows, k]; owner[expert] gives the index (0..destinations-1) of the destination that
@@ -30,7 +31,7 @@ class DispatchPlan {
   void Build(MatrixView<const std::uint16_t> ids, std::span<const std::uint8_t> owner);
 
   int destinations() const { return static_cast<int>(slot_begin_.size()) - 1; }
-  // Slots for a destination, grouped by row in rising order, k order within a row.
+  // The assignments for a destination, grouped by row in rising order, in k order within a row.
   std::span<const DispatchEntry> SlotsFor(int destination) const;
   // Distinct rows for a destination, rising.
   std::span<const std::int32_t> RowsFor(int destination) const;

@@ -1,22 +1,27 @@
-// The all-to-all between workers, seen from above: one frame to and from each peer, per exchange.
+// The all-to-all between workers: per exchange one frame to every peer and one from every peer.
 //
 // Backends (exchange/backend/): `local` (threads in one process), `ucx` (between processes), later
-// `mpi` and `nccl`. A backend moves bytes in order and knows nothing of experts; what is inside a
-// frame, and whether it may be used, is exchange/frame.h's business, in one place for all backends.
+// `mpi` and `nccl`. A backend moves bytes in order and knows nothing of experts. What is inside a
+// frame, and whether it may be used, is decided in exchange/frame.h for all backends.
 //
-// Life: StandbyAddress() names a fresh endpoint; it travels to the peers through the control plane;
-// Open(view) turns that endpoint into the epoch's and makes a new standby. Nothing that was sent to
-// an older endpoint can arrive at a newer one: that is the fence between epochs.
+// Life: StandbyAddress() names a fresh endpoint, which the control plane tells the peers. Open(view)
+// turns that endpoint into the epoch's and makes a new standby endpoint. Nothing that was sent to an
+// older endpoint can arrive at a newer one: that is the fence between epochs.
 //
-// Threading: all calls from one thread at a time, except Abort and Waiting, which any thread may
-// call at any time. (A backend may be opened on one thread and handed to another.) Backends of one
-// process do not disturb one another: the next epoch is opened on a second one while the first
-// exchanges. Errors: Unavailable (a peer is gone; the message names the slot), DeadlineExceeded
-// (names every slot waited for), Aborted (Abort was called), ResourceExhausted (a frame did not fit
-// the sink), DataLoss (a transport broke its word); and, for the caller's own mistakes,
-// InvalidArgument and FailedPrecondition. After any of the former the epoch is over for this
-// backend: Close, then Open a new one. What was given to a failed Exchange (frames and room) stays
-// allocated, if unused, until Close: a transfer under way may still end there.
+// Threading: one thread at a time may call a backend, except for Abort and Waiting, which any thread
+// may call at any time. A backend may be opened on one thread and used on another. Backends of one
+// process are independent: the next epoch is opened on a second one while the first exchanges.
+//
+// Errors:
+//   Unavailable         a peer is gone; the message names the worker
+//   DeadlineExceeded    the message names every worker waited for
+//   Aborted             Abort was called
+//   ResourceExhausted   a frame did not fit the sink
+//   DataLoss            the transport delivered something else than was sent
+//   InvalidArgument, FailedPrecondition   the caller's own mistakes
+// After one of the first five the epoch is over for this backend: Close it, then Open a new epoch.
+// The caller keeps the frames and the room that it gave to a failed Exchange allocated until Close,
+// because a transfer under way may still write there.
 #pragma once
 
 #include <cstddef>
@@ -38,7 +43,7 @@ struct Peer {
   std::string address;  // what its StandbyAddress() said
 };
 
-// Who takes part in an epoch. `peers` has every live slot in rising order, this worker's own
+// The members of an epoch. `peers` has every live worker in rising order of worker ids, this one
 // included.
 struct EpochView {
   Epoch epoch;
@@ -48,13 +53,13 @@ struct EpochView {
 
 struct OutFrame {
   Slot to;
-  std::span<const std::byte>
-      bytes;  // whole frame; the caller keeps it unchanged until Exchange returns
+  // The whole frame. The caller keeps it unchanged until Exchange returns.
+  std::span<const std::byte> bytes;
 };
 
-// Where arriving frames are put. Reserve hands out 64-byte aligned room for one whole frame, once
-// per source and exchange; an empty span means "does not fit" and ends the exchange. Called on the
-// thread that called Exchange.
+// Where arriving frames are put. Reserve returns 64-byte aligned room for one whole frame, once per
+// source and exchange. An empty span means that the frame does not fit, and ends the exchange.
+// Called on the thread that called Exchange.
 class FrameSink {
  public:
   virtual ~FrameSink() = default;
@@ -67,11 +72,12 @@ struct ExchangeStats {
   std::uint64_t bytes_received = 0;
 };
 
-// Where a running exchange stands, for the heartbeat. A snapshot that may be torn: a hint.
+// How far the running exchange is, for the heartbeat. The fields are read one by one while the
+// exchange goes on, so together they are only a hint.
 struct ExchangeWait {
-  std::uint64_t exchange = 0;  // the how-maniest of the epoch, from 1; 0: none runs
-  SlotSet missing;             // peers whose frames have not come
-  std::uint64_t looks = 0;     // how often its thread has looked for frames: rises while it runs
+  std::uint64_t exchange = 0;  // 1-based index of the current exchange in this epoch; 0 when idle
+  SlotSet missing;             // the peers whose frames have not arrived
+  std::uint64_t looks = 0;     // how often the exchanging thread has polled for frames
 };
 
 class ExchangeBackend {
@@ -80,16 +86,15 @@ class ExchangeBackend {
   virtual std::string_view name() const = 0;
 
   virtual absl::StatusOr<std::string> StandbyAddress() = 0;
-  // Makes ready to talk to every peer of the view; does not wait for peers that have yet to open.
-  // Frames of faster peers may already be waiting. Unavailable names a peer that is known to be
-  // gone.
+  // Prepares to talk to every peer of the view; does not wait for peers that have not opened yet.
+  // Frames of faster peers may be waiting already. Unavailable names a peer that is known to be gone.
   virtual absl::Status Open(const EpochView& view, Micros timeout) = 0;
-  // Sends one frame to every peer but self (`sends` in rising slot order) and receives one from
-  // each. Exchanges pair up in order: the nth frame from a peer answers the nth Exchange here.
-  // Allocates nothing in steady state.
+  // Sends one frame to every peer but self (`sends` in rising order of worker ids) and receives one
+  // from each. The nth frame from a peer belongs to the nth Exchange here. Allocates nothing in
+  // steady state.
   virtual absl::Status Exchange(std::span<const OutFrame> sends, FrameSink& sink,
                                 Micros timeout) = 0;
-  // Makes a running or later Exchange or Open of an epoch <= this one return Aborted soon.
+  // Every Exchange or Open of an epoch <= this one, running or later, returns Aborted soon.
   virtual void Abort(Epoch epoch) = 0;
   virtual void Close() = 0;  // never blocks long, never throws
   virtual ExchangeWait Waiting() const = 0;

@@ -129,8 +129,7 @@ absl::Status VerifyHeader(const Judge& judge, const FrameExpectation& want,
   RETURN_IF_ERROR(judge.Equal("plan_digest", header.plan_digest, want.plan_digest));
   RETURN_IF_ERROR(
       judge.Equal("moe_layer", header.moe_layer, static_cast<std::uint64_t>(want.moe_layer)));
-  RETURN_IF_ERROR(
-      judge.Equal("micro_batch", header.micro_batch, static_cast<std::uint64_t>(want.micro_batch)));
+  RETURN_IF_ERROR(judge.Equal("round", header.round, static_cast<std::uint64_t>(want.round)));
   return judge.Equal("direction", header.direction, static_cast<std::uint64_t>(want.direction));
 }
 
@@ -233,7 +232,7 @@ absl::Status VerifyDispatch(const FrameShape& shape, const FrameExpectation& wan
   CONCLAVE_CHECK(owned.size() <= static_cast<std::size_t>(kExpertsMax) &&
                      owned.size() == static_cast<std::size_t>(want.experts_owned),
                  "%zu experts owned, %d expected", owned.size(), want.experts_owned);
-  CONCLAVE_CHECK(want.rows_max >= 0 && want.rows_max <= kRowsPerStepMax, "rows_max %lld",
+  CONCLAVE_CHECK(want.rows_max >= 0 && want.rows_max <= kWorkerRowsMax, "rows_max %lld",
                  static_cast<long long>(want.rows_max));
   const Judge judge(want.source);
   ASSIGN_OR_RETURN(const FrameHeader header, ReadHeader(judge, want, frame));
@@ -251,7 +250,7 @@ absl::Status VerifyDispatch(const FrameShape& shape, const FrameExpectation& wan
 
 absl::Status VerifySendBack(const FrameShape& shape, const FrameExpectation& want,
                             std::span<std::byte> frame) {
-  CONCLAVE_CHECK(want.slots >= 0 && want.slots <= std::int64_t{kRowsPerStepMax} * kTopkMax,
+  CONCLAVE_CHECK(want.slots >= 0 && want.slots <= std::int64_t{kWorkerRowsMax} * kTopkMax,
                  "slots %lld", static_cast<long long>(want.slots));
   const Judge judge(want.source);
   ASSIGN_OR_RETURN(const FrameHeader header, ReadHeader(judge, want, frame));

@@ -1,13 +1,16 @@
-// What is inside a frame, described once: the writer and the reader run the same lines.
+// The layout of a frame, described once: writer and reader run the same lines.
 //
-// A frame is a header and a payload, little endian, every part 64-byte aligned from the frame's
-// start.
-//   dispatch   [header][counts: u32 per expert the receiver owns, rising expert id]
-//              [slots: {u16 row in this frame, u16 expert}][rows: activation rows, zero-padded]
-//   sendback   [header][answers: float rows of `hidden`, one per slot, in the order the slots were
-//   dispatched]
-// Counts travel with the data, so there is no second round trip, and a row goes to a worker once,
-// however many of its experts live there.
+// A frame is a header and a payload, little endian; every part is 64-byte aligned from its start.
+//
+//   dispatch   header   FrameHeader
+//              counts   [experts]      u32 per expert that the receiver owns, rising expert id
+//              slots    [assignments]  {u16 row in this frame, u16 expert}
+//              rows     [rows]         activation rows, zero-padded
+//   sendback   header   FrameHeader
+//              answers  [assignments]  float rows [hidden], in the order of dispatch
+//
+// Counts travel with the data, so there is no second round trip. A row goes to a worker once, however
+// many of its experts are placed there.
 //
 // "Say it on both sides of the wire": the sender states totals and the plan's digest, the receiver
 // recomputes and compares before it uses a byte. The caller maps any error to "this step is
@@ -28,22 +31,22 @@ enum class Direction : std::uint8_t { kDispatch = 0, kSendBack = 1 };
 
 struct FrameHeader {
   std::uint32_t magic;       // kFrameMagic: names the layout's version
-  std::uint8_t source;       // slot
-  std::uint8_t destination;  // slot
-  std::uint8_t direction;
-  std::uint8_t micro_batch;
+  std::uint8_t source;       // worker id
+  std::uint8_t destination;  // worker id
+  std::uint16_t direction;
   std::uint64_t epoch;
   std::uint64_t step;
   std::uint64_t plan_digest;
-  std::uint32_t moe_layer;
-  std::uint32_t rows;  // 0 in a sendback
+  std::uint16_t moe_layer;
+  std::uint16_t round;  // of the layer's exchange, from 0: protocol/rounds.h
+  std::uint32_t rows;   // 0 in a sendback
   std::uint32_t slots;
   std::uint32_t experts;           // entries of `counts`; 0 in a sendback
   std::uint64_t frame_bytes;       // header included
   std::uint64_t payload_checksum;  // of every other byte of the frame, the header's included
 };
 static_assert(sizeof(FrameHeader) == 64);
-inline constexpr std::uint32_t kFrameMagic = 0x31784543;  // "CEx1"
+inline constexpr std::uint32_t kFrameMagic = 0x32784543;  // "CEx2"
 
 struct FrameSlot {
   std::uint16_t row;     // index among the rows of this frame
@@ -62,12 +65,12 @@ struct FrameExpectation {
   StepId step;
   std::uint64_t plan_digest;
   int moe_layer;
-  int micro_batch;
+  int round;
   Direction direction;
   Slot source;
   Slot destination;
   int experts_owned;      // dispatch: entries of counts
-  std::int64_t slots;     // sendback: how many answers were asked for
+  std::int64_t slots;     // sendback: how many answers were requested
   std::int64_t rows_max;  // dispatch: more is refused
   int topk;
 };
@@ -94,9 +97,10 @@ SendBackFrame BindSendBack(const FrameShape& shape, std::span<std::byte> bytes, 
 // the parts, so that equal contents are equal bytes. `frame` is exactly the frame.
 void SealFrame(std::span<std::byte> frame);
 
-// Checks an arrived frame completely: sizes, header fields against the expectation, checksum, every
-// slot's row and expert in range and rising as the sender must write them, counts equal to the
-// slots. `owned` lists the receiver's experts of this layer in rising order (dispatch only).
+// Checks an arrived frame completely: its sizes, header fields against the expectation, checksum,
+// that every assignment's row and expert is in range and in the order in which senders write them,
+// and that the counts equal the assignments. `owned` has the receiver's experts of this layer in
+// rising order (dispatch only).
 absl::Status VerifyDispatch(const FrameShape& shape, const FrameExpectation& want,
                             std::span<const std::uint16_t> owned, std::span<std::byte> frame);
 absl::Status VerifySendBack(const FrameShape& shape, const FrameExpectation& want,

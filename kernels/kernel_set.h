@@ -1,5 +1,5 @@
-// All kernels of one kind, chosen once at start. A set gives every request the same bits; two sets
-// need not agree.
+// All kernels of one kind, chosen once at start. One set gives a request the same bits wherever it
+// runs; two sets need not agree.
 #pragma once
 
 #include <cstdint>
@@ -54,8 +54,9 @@ Avx2KernelsOrNull();  // null when not built or not on this CPU (needs AVX2 and 
 enum class KernelChoice : std::uint8_t { kAuto, kRef, kAvx2, kAvx512, kCuda };
 absl::StatusOr<KernelChoice> ParseKernelChoice(std::string_view name);
 
-// The chosen set with every hole filled from the reference set; `filled` gets the names of those
-// holes, to be logged. FailedPrecondition when the choice is not built or not on this CPU.
+// The chosen set, in which a kernel that it lacks is taken from the reference set. `filled` gets the
+// names of those kernels, for the log. FailedPrecondition when the set is not built or this CPU
+// cannot run it.
 absl::StatusOr<KernelSet> SelectKernels(KernelChoice choice, std::vector<std::string>& filled);
 std::vector<std::string> KernelSetsHere();  // names usable on this machine, best first
 

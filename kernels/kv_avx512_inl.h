@@ -1,13 +1,13 @@
 // Where k and v lie in a block of this set. Written by qkv_finish, read by attention.
 //
 // A block: for each kv head its k, then its v.
-//   bf16  k [head_dim / 2][32 positions][2]   two channels of one position side by side: the scores
-//                                             of 16 positions come from one VDPBF16PS per pair
-//         v [channels / 16][16][16][2]      16 channels at a time, two positions of one channel
-//                                           side by side
-//   f32   k [head_dim][32 positions]          v [32 positions][channels]
-// channels is head_dim padded to 16; the padding is never written, and what it yields is never
-// stored.
+//   bf16  k  [head_dim / 2][32 positions][2]   two channels of one position side by side: one
+//                                              VDPBF16PS per pair scores 16 positions
+//         v  [channels / 16][16][16][2]        16 channels at a time, two positions of one channel
+//                                              side by side
+//   f32   k  [head_dim][32 positions]
+//         v  [32 positions][channels]
+// channels is head_dim padded to 16. The padding is never written, and its results are never stored.
 #pragma once
 
 #include "base/limits.h"

@@ -1,5 +1,5 @@
-// The KV cache's unit: one block holds k and v of kKvBlockTokens positions of one layer, all kv
-// heads, in a layout that is the kernel set's own business.
+// The unit of the KV cache: one block holds k and v of kKvBlockTokens positions of one layer, for
+// all kv heads. Its layout is known to the kernel set alone.
 #pragma once
 
 #include <cstddef>

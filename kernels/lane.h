@@ -1,6 +1,7 @@
-// How a kernel shares its work among threads. Every kernel is called once per lane, at the same
-// time, with the same arguments; the lanes divide rows or output channels among themselves, never a
-// sum. A kernel returns when its lane's share is done; the caller joins the lanes.
+// How a kernel divides its work among threads. A kernel is called once per thread of a team, at the
+// same time and with the same arguments. The threads divide rows or output channels among
+// themselves, never the terms of one sum. A call returns when its thread's part is done; the caller
+// joins the threads.
 #pragma once
 
 #include <atomic>
@@ -13,15 +14,15 @@ namespace conclave {
 struct Lane {
   int index = 0;
   int count = 1;
-  // Shared by the lanes of one call and zero when it starts: the next piece of work nobody has
-  // taken yet. Which lane takes a piece never changes a bit of the result.
+  // The number of the next piece of work that no thread has taken. Shared by the threads of one
+  // call and 0 when the call starts. Which thread takes a piece never changes a bit of the result.
   std::atomic<std::int64_t>* ticket = nullptr;
 
   std::int64_t Take() const { return ticket->fetch_add(1, std::memory_order_relaxed); }
 };
 
-// A team of threads that runs one function at a time, once per lane, and joins. Implemented by a
-// thread pool at the edge and by a plain call in tests and the simulator (`SoloLanes`). Run is not
+// A team of threads that runs one function at a time, once per thread, and joins. The edge
+// implements it by a thread pool, tests and the simulator by a plain call (`SoloLanes`). Run is not
 // reentrant and allocates nothing.
 class Lanes {
  public:

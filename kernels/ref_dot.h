@@ -68,7 +68,7 @@ inline void CheckActivations(const Activations& a) {
                  static_cast<long long>(a.stride_bytes));
 }
 
-// This lane's contiguous share of 0..total-1.
+// This thread's contiguous share of 0..total-1.
 struct Share {
   std::int64_t begin;
   std::int64_t end;

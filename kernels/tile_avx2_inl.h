@@ -1,9 +1,8 @@
 // The AVX2 set's matrix product: float rows times a panel of 32 channels of bf16 weights.
 //
-//   panel  [k][2][8] pairs: one 32-bit word holds two channels, c (lower half) and c + 8 (upper),
-//   so
-//          that widening 16 channels is one shift and one mask
-//   acc    [rows][32] float on the stack
+//   panel  [k][2][8]    pairs: one 32-bit word holds two channels, c (lower half) and c + 8 (upper
+//                       half), so that widening 16 channels is one shift and one mask
+//   acc    [rows][32]   float, on the stack
 //
 // Each sum has one accumulator and runs over k in rising order, whatever the number of rows.
 #pragma once

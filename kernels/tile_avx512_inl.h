@@ -1,8 +1,10 @@
 // The matrix product both `linear` and `ffn` are made of: up to kRowBlock activation rows times one
 // panel of 64 channels.
 //
-//   panel  [k / 2][64 channels][2] bf16, k padded to 32 elements; contiguous, so decoding streams
-//   it rows   by pointer: gathering costs nothing acc    [rows][64] float on the stack
+//   panel  [k / 2][64 channels][2]   bf16, k padded to 32 elements; contiguous, so that decoding
+//                                    streams it
+//   rows   [rows]                    pointers to activation rows, read in place
+//   acc    [rows][64]                float, on the stack
 //
 // Each sum has one accumulator and runs over pairs in rising order, whatever the number of rows: a
 // row's bits cannot depend on its neighbours. Between blocks of k the accumulators are stored and
@@ -65,9 +67,9 @@ constexpr TileFn kTiles[2][kTileRows] = {
      Tile<6, false>},
     {Tile<1, true>, Tile<2, true>, Tile<3, true>, Tile<4, true>, Tile<5, true>, Tile<6, true>}};
 
-// acc[r][c] = sum over k of rows[r] * panel[c]. `next` is the panel this lane needs afterwards, or
-// null: with more than one tile it is fetched into L2 meanwhile, one line per pair (two were
-// measured slower); with one, the hardware streams better alone.
+// acc[r][c] = sum over k of rows[r] * panel[c]. `next` is the panel that this thread needs
+// afterwards, or null. With more than one tile, `next` is fetched into L2 meanwhile, one line per
+// pair (two were measured slower); with one tile the hardware streams better alone.
 inline void RowsTimesPanel(const std::byte* const* rows, std::int64_t count, const std::byte* panel,
                            std::int64_t k, const std::byte* next, float* acc) {
   const std::int64_t pairs = PaddedCols(k) / 2;

@@ -1,5 +1,7 @@
 #include "model/params.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "model/tensors.h"
 
@@ -32,6 +34,16 @@ std::vector<int> EvenExpertCounts(const ModelConfig& config, int workers) {
 
 std::int64_t KvBytesPerToken(const ModelConfig& config, int bytes_per_value) {
   return 2 * static_cast<std::int64_t>(config.layers.size()) * config.kv_width() * bytes_per_value;
+}
+
+std::int64_t ContextPerRow(const ModelConfig& config) {
+  // A row meets every active parameter but the head, which only sampled rows meet. Its attention
+  // multiplies with one key and one value per query head and position.
+  const std::int64_t row =
+      CountParams(config).active - std::int64_t{config.vocab} * config.hidden;
+  const std::int64_t position =
+      2 * static_cast<std::int64_t>(config.layers.size()) * config.q_width();
+  return std::max<std::int64_t>(1, row / std::max<std::int64_t>(1, position));
 }
 
 }  // namespace conclave

@@ -27,4 +27,8 @@ std::vector<int> EvenExpertCounts(const ModelConfig& config, int workers);
 // Bytes of K and V that one position takes over all layers, `bytes_per_value` each.
 std::int64_t KvBytesPerToken(const ModelConfig& config, int bytes_per_value);
 
+// Positions of context whose attention takes one row as many multiplications as all its projections
+// and experts: a row that sees as many costs twice a row that sees none. At least 1.
+std::int64_t ContextPerRow(const ModelConfig& config);
+
 }  // namespace conclave

@@ -90,7 +90,8 @@ void Put(const StepResult& in, pb::FromWorker& out) {
     p.set_bytes(phase.bytes);
     p.set_ops(phase.ops);
   }
-  result.set_exchange_bytes(in.exchange_bytes);
+  result.set_bytes_sent(in.bytes_sent);
+  result.set_bytes_received(in.bytes_received);
   result.set_bad_router_rows(in.bad_router_rows);
   result.mutable_expert_rows()->Add(in.expert_rows.begin(), in.expert_rows.end());
 }
@@ -152,8 +153,8 @@ absl::StatusOr<FromWorker> Get(const pb::Hello& in) {
   RETURN_IF_ERROR(AtMost("hello.standby_address", in.standby_address().size(), 1 << 20));
   RETURN_IF_ERROR(InRange("hello.role", in.role(), pb::ROLE_WORKER, pb::ROLE_EXPERT));
   RETURN_IF_ERROR(InRange("hello.kv_blocks", in.kv_blocks(), 0, INT32_MAX));
-  RETURN_IF_ERROR(InRange("hello.rows_max", in.rows_max(), 0, kRowsPerStepMax));
-  RETURN_IF_ERROR(InRange("hello.arrivals_max", in.arrivals_max(), 0, kRowsPerStepMax));
+  RETURN_IF_ERROR(InRange("hello.rows_max", in.rows_max(), 0, kWorkerRowsMax));
+  RETURN_IF_ERROR(InRange("hello.arrivals_max", in.arrivals_max(), 0, kArrivalsMax));
   RETURN_IF_ERROR(InRange("hello.model.moe_layers", in.model().moe_layers(), 0, kLayersMax));
   RETURN_IF_ERROR(InRange("hello.model.experts", in.model().experts(), 0, kExpertsMax));
   RETURN_IF_ERROR(InRange("hello.model.topk", in.model().topk(), 0, kTopkMax));
@@ -290,7 +291,8 @@ absl::StatusOr<FromWorker> Get(const pb::StepResult& in) {
                           .bytes = phase.bytes(),
                           .ops = phase.ops()});
   }
-  out.exchange_bytes = in.exchange_bytes();
+  out.bytes_sent = in.bytes_sent();
+  out.bytes_received = in.bytes_received();
   out.bad_router_rows = in.bad_router_rows();
   RETURN_IF_ERROR(AtMost("result.expert_rows", static_cast<std::size_t>(in.expert_rows_size()),
                          kLayersMax * kExpertsMax));

@@ -85,8 +85,9 @@ void Put(const StepAsk& in, pb::ToWorker& out) {
   ask.set_step(in.step.value);
   ask.set_digest(in.digest);
   ask.mutable_part_digests()->Add(in.part_digests.begin(), in.part_digests.end());
+  ask.mutable_part_rows()->Add(in.part_rows.begin(), in.part_rows.end());
   ask.set_part_index(in.part_index);
-  ask.set_rows_in_all(in.rows_in_all);
+  ask.set_rounds(in.rounds);
   ask.set_slot(in.part.slot.value);
   for (const SeqId seq : in.part.closes) ask.add_closes(seq.value);
   for (const SequenceOpen& open : in.part.opens) {
@@ -209,10 +210,16 @@ absl::StatusOr<ToWorker> Get(const pb::StepAsk& in) {
   RETURN_IF_ERROR(
       AtMost("step.part_digests", static_cast<std::size_t>(in.part_digests_size()), kSlotsMax));
   out.part_digests.assign(in.part_digests().begin(), in.part_digests().end());
+  RETURN_IF_ERROR(InRange("step.part_rows size", in.part_rows_size(), in.part_digests_size(),
+                          in.part_digests_size()));
+  for (const std::int32_t rows : in.part_rows()) {
+    RETURN_IF_ERROR(InRange("step.part_rows", rows, 0, kWorkerRowsMax));
+  }
+  out.part_rows.assign(in.part_rows().begin(), in.part_rows().end());
   RETURN_IF_ERROR(InRange("step.part_index", in.part_index(), 0, in.part_digests_size() - 1));
   out.part_index = in.part_index();
-  RETURN_IF_ERROR(InRange("step.rows_in_all", in.rows_in_all(), 0, kRowsPerStepMax));
-  out.rows_in_all = in.rows_in_all();
+  RETURN_IF_ERROR(InRange("step.rounds", in.rounds(), 1, kRoundsMax));
+  out.rounds = in.rounds();
   RETURN_IF_ERROR(InRange("step.slot", in.slot(), 0, kSlotsMax - 1));
   out.part.slot = Slot{in.slot()};
   out.part.closes = Ids<SeqId>(in.closes());
@@ -230,7 +237,7 @@ absl::StatusOr<ToWorker> Get(const pb::StepAsk& in) {
   }
   for (const auto& chunk : in.chunks()) {
     RETURN_IF_ERROR(InRange("step.chunks.begin", chunk.begin(), 0, kContextMax));
-    RETURN_IF_ERROR(InRange("step.chunks.count", chunk.count(), 1, kRowsPerStepMax));
+    RETURN_IF_ERROR(InRange("step.chunks.count", chunk.count(), 1, kWorkerRowsMax));
     out.part.chunks.push_back({.seq = SeqId{chunk.seq()},
                                .begin = chunk.begin(),
                                .count = chunk.count(),

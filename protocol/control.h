@@ -1,24 +1,30 @@
-// What coordinator and worker say to each other besides steps: joining, epochs, heartbeats.
+// The messages between coordinator and worker besides steps: joining, epochs, heartbeats.
 //
-//   worker -> Hello; coordinator -> Welcome
-//   coordinator -> Prepare(e, view, placement); worker drops the old epoch, loads what it lacks,
-//   opens e -> LoadProgress while it loads, Ready
-//   coordinator -> Commit(e, first step); from then on StepAsk of epoch e
-// Between epochs a worker keeps its sequences, their tokens, block tables, K and V: exactly as the
-// last step it finished left them. A step that it did not finish leaves no trace (the coordinator
-// plans its closes, opens and chunks anew), and plans it had not begun are forgotten at Prepare.
-// The results of finished steps precede Ready on the stream; the newest Prepare always gets a
-// Ready. Anything of an epoch lower than the current one is refused on both sides.
+//   from         message                       what the receiver does
+//   worker       Hello                         the coordinator checks it and answers Welcome
+//   coordinator  Prepare(e, view, placement)   the worker leaves the old epoch, loads the experts it
+//                                              lacks (LoadProgress meanwhile), opens e: Ready
+//   coordinator  Commit(e, first step)         from then on the worker runs steps of epoch e
 //
-// A change that can be foreseen (join, drain, rebalance) is made ready beside the running epoch,
-// and steps go on meanwhile (docs/decisions/0007-change-over.md):
-//   coordinator -> Load(e, placement); worker loads in the background what it lacks, drops nothing,
-//   makes a fresh endpoint for e -> LoadProgress now and then, Loaded(e, address)
-//   coordinator -> Connect(e, peers); worker opens e on that endpoint and swaps one empty frame
-//   with every peer -> Connected(e, who could not be heard) coordinator -> Prepare(e) with the same
-//   peers and placement: the endpoint takes over at once.
-// A Prepare of any other epoch, or a newer Load, drops what was made ready for e. An epoch number
-// that was used for Load is not used again for anything else.
+// Between two epochs a worker keeps its sequences with their tokens, block tables, K and V, exactly
+// as the last finished step left them. An unfinished step leaves no trace: the coordinator plans its
+// closes, opens and chunks anew. Plans that the worker has not begun are forgotten at Prepare. The
+// results of finished steps precede Ready on the stream, and the newest Prepare always gets a Ready.
+// Both sides refuse messages of an epoch lower than the current one.
+//
+// A change that can be foreseen (join, drain, rebalance) is staged while the running epoch goes on
+// (docs/decisions/0007-change-over.md):
+//
+//   from         message                       what the receiver does
+//   coordinator  Load(e, placement)            the worker loads missing experts in the background,
+//                                              drops none, and makes a fresh endpoint for e: Loaded
+//   coordinator  Connect(e, peers)             the worker opens e on that endpoint and swaps one
+//                                              empty frame with every peer: Connected
+//   coordinator  Prepare(e), same peers and    the worker switches to the staged endpoint at once
+//                placement
+//
+// A Prepare of another epoch, or a newer Load, discards what was staged for e. An epoch number that
+// was used for a Load is never used for anything else.
 #pragma once
 
 #include <cstdint>
@@ -33,11 +39,11 @@
 
 namespace conclave {
 
-inline constexpr std::uint32_t kWireVersion = 3;
+inline constexpr std::uint32_t kWireVersion = 4;
 
 enum class Role : std::uint8_t { kWorker, kExpert };  // kExpert: owns experts only, no sequences
 
-// What the model asks of coordinator and workers alike.
+// The model's identity and shape, on which coordinator and workers must agree.
 struct ModelFacts {
   std::uint64_t identity = 0;  // Checkpoint::identity
   std::string name;
@@ -62,14 +68,14 @@ struct Hello {
   std::string exchange;                   // name of the backend
   std::string standby_address;            // see exchange/exchange.h
   std::int32_t kv_blocks = 0;             // 0 for role expert
-  std::int32_t rows_max = 0;              // rows of its own per step
-  std::int32_t arrivals_max = 0;          // rows it can take in one exchange, over all sources
-  std::uint64_t expert_memory_bytes = 0;  // room for experts; 0: no limit known
+  std::int32_t rows_max = 0;              // most rows of its own in one step
+  std::int32_t arrivals_max = 0;          // most rows of others that may arrive in one round
+  std::uint64_t expert_memory_bytes = 0;  // memory for experts; 0: unlimited, as far as known
   std::int32_t threads = 0;
-  // What this process was in its last incarnation, if it had one: the coordinator's epochs stay
-  // above `last_epoch` though it was started anew, and gives `last_slot` again, because the experts
-  // of that slot are still in memory.
-  Epoch last_epoch;             // the highest it ever heard of; 0: none
+  // From this process's last incarnation, if it had one. A restarted coordinator continues with
+  // epochs above `last_epoch`, and assigns `last_slot` again if it is free, because the experts
+  // that were placed there are still in this process's memory.
+  Epoch last_epoch;             // the highest epoch this process was told of; 0: none
   std::int32_t last_slot = -1;  // -1: none
   friend bool operator==(const Hello&, const Hello&) = default;
 };
@@ -89,7 +95,7 @@ struct ViewPeer {
 
 struct Prepare {
   Epoch epoch;
-  std::vector<ViewPeer> peers;  // rising slot, the receiver included
+  std::vector<ViewPeer> peers;  // in rising order of worker ids, the receiver included
   Placement placement;
   friend bool operator==(const Prepare&, const Prepare&) = default;
 };
@@ -112,7 +118,7 @@ struct Commit {
 
 // See docs/decisions/0007-change-over.md.
 struct Load {
-  Epoch epoch;  // the one being made ready
+  Epoch epoch;  // the epoch that is staged
   Slot slot;    // the receiver's
   Placement placement;
   friend bool operator==(const Load&, const Load&) = default;
@@ -129,7 +135,7 @@ struct Loaded {
 
 struct Connect {
   Epoch epoch;
-  std::vector<ViewPeer> peers;  // rising slot, the receiver included; what Loaded said
+  std::vector<ViewPeer> peers;  // as in Prepare, with the addresses from Loaded
   friend bool operator==(const Connect&, const Connect&) = default;
 };
 
@@ -137,28 +143,29 @@ struct Connected {
   Epoch epoch;
   bool ok = true;
   std::string error;    // why not
-  SlotSet unreachable;  // whose empty frame did not come in time, if that is why
+  SlotSet unreachable;  // the peers whose empty frame did not arrive in time; may be empty
   friend bool operator==(const Connected&, const Connected&) = default;
 };
 
 struct Heartbeat {
   Epoch epoch;
-  std::uint64_t progress = 0;  // phases run since start: a wedged compute thread shows
-  bool busy = false;           // has a step to run
+  std::uint64_t progress = 0;  // phases run since start; stands still when a compute thread is stuck
+  bool busy = false;           // the worker has a step to run
   std::uint64_t rss_bytes = 0;
-  // Where its exchange stands: the how-maniest of this epoch it is in (from 1; 0: in none) and
-  // whose frames have not come. One that waits for a peer which is in the same exchange or a later
-  // one has a broken link from there; one that waits for a peer further back only waits for it.
+  // 1-based index of the current exchange in this epoch; 0 when the worker is in none.
   std::uint64_t exchange = 0;
+  // The peers whose frames of that exchange have not arrived. If such a peer is in the same exchange
+  // or a later one, the link from it is broken; if it is further back, the worker only waits for it.
   SlotSet waits_for;
-  // Rises while its thread looks for them: one that stands still within an exchange shows.
+  // How often the exchanging thread has polled for frames. A count that stands still within an
+  // exchange means that the thread is stuck.
   std::uint64_t looks = 0;
   friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
 };
 
-// Experts are being packed; said with every heartbeat as long as that goes on.
+// The worker is packing experts. Sent with every heartbeat until it has finished.
 struct LoadProgress {
-  std::uint64_t expert_bytes = 0;  // of all that it holds
+  std::uint64_t expert_bytes = 0;  // of all experts that it holds now
   friend bool operator==(const LoadProgress&, const LoadProgress&) = default;
 };
 
@@ -170,16 +177,16 @@ struct StepBroken {
   friend bool operator==(const StepBroken&, const StepBroken&) = default;
 };
 
-struct LeaveAsked {  // SIGTERM: drain me
+struct LeaveAsked {  // the worker got SIGTERM and wants to be drained
   friend bool operator==(const LeaveAsked&, const LeaveAsked&) = default;
 };
-struct Goodbye {  // to a worker: you are out (refused, fenced, or drained)
+struct Goodbye {  // the worker is no member any longer: it was refused, fenced or drained
   std::string reason;
   bool refused = false;
   friend bool operator==(const Goodbye&, const Goodbye&) = default;
 };
 
-// The last things a process decided, for people. The edges ask and answer; the cores never see it.
+// A flight record, for people. The edges request and send it; the cores never see it.
 struct RecorderAsked {
   std::uint64_t ticket = 0;
   friend bool operator==(const RecorderAsked&, const RecorderAsked&) = default;

@@ -17,16 +17,17 @@ class Placement {
 
   int moe_layers() const { return moe_layers_; }
   int experts() const { return experts_; }
-  // Owners in rising slot order, 0..kReplicasMax of them; no owner means the layer cannot run.
+  // Owners in rising order of worker ids, 0..kReplicasMax of them. Without an owner the layer cannot
+  // run.
   std::span<const std::uint8_t> Owners(int layer, int expert) const;
   void AddOwner(int layer, int expert, Slot slot);  // keeps the order; CHECKs that there is room
   bool Complete() const;                            // every expert of every layer has an owner
 
-  // Who serves `expert` for rows whose home is `home`: home itself if it owns it, else an owner
-  // chosen by a fixed rule from (home, expert), so that replicas share the load. CHECKs that there
-  // is an owner.
+  // The worker that serves `expert` for rows whose home worker is `home`: home itself if it is an
+  // owner, else an owner chosen by a fixed rule from (home, expert), so that replicas share the
+  // load. CHECKs that there is an owner.
   Slot ServerFor(int layer, int expert, Slot home) const;
-  // Experts of a layer that `slot` owns, rising.
+  // The experts of a layer that worker `slot` owns, rising.
   std::vector<std::uint16_t> OwnedBy(int layer, Slot slot) const;
   std::uint64_t Digest() const;
 

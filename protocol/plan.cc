@@ -1,6 +1,7 @@
 #include "protocol/plan.h"
 
 #include <bit>
+#include <numeric>
 #include <span>
 
 #include "base/check.h"
@@ -79,32 +80,31 @@ std::uint64_t DigestOf(const WorkerPart& part) {
   return digest.value();
 }
 
-std::uint64_t DigestOf(Epoch epoch, StepId step, const std::vector<std::uint64_t>& part_digests) {
+std::uint64_t PlanDigest(const StepAsk& ask) {
   Digest digest;
-  digest.Number(epoch.value);
-  digest.Number(step.value);
-  digest.Numbers(part_digests);
+  digest.Number(ask.epoch.value);
+  digest.Number(ask.step.value);
+  digest.Number(ask.rounds);
+  digest.Numbers(ask.part_rows);
+  digest.Numbers(ask.part_digests);
   return digest.value();
 }
 
+std::int64_t StepAsk::rows_in_all() const {
+  return std::accumulate(part_rows.begin(), part_rows.end(), std::int64_t{0});
+}
+
 std::vector<StepAsk> AsksFor(const StepPlan& plan) {
-  std::vector<std::uint64_t> part_digests;
-  std::int64_t rows = 0;
+  StepAsk ask{.epoch = plan.epoch, .step = plan.step, .rounds = plan.rounds};
   for (const WorkerPart& part : plan.parts) {
-    part_digests.push_back(DigestOf(part));
-    rows += part.rows();
+    ask.part_digests.push_back(DigestOf(part));
+    ask.part_rows.push_back(static_cast<std::int32_t>(part.rows()));
   }
-  const std::uint64_t digest = DigestOf(plan.epoch, plan.step, part_digests);
-  std::vector<StepAsk> asks;
-  asks.reserve(plan.parts.size());
-  for (std::size_t i = 0; i < plan.parts.size(); ++i) {
-    asks.push_back({.epoch = plan.epoch,
-                    .step = plan.step,
-                    .digest = digest,
-                    .part_digests = part_digests,
-                    .part_index = static_cast<std::int32_t>(i),
-                    .rows_in_all = rows,
-                    .part = plan.parts[i]});
+  ask.digest = PlanDigest(ask);
+  std::vector<StepAsk> asks(plan.parts.size(), ask);
+  for (std::size_t i = 0; i < asks.size(); ++i) {
+    asks[i].part_index = static_cast<std::int32_t>(i);
+    asks[i].part = plan.parts[i];
   }
   return asks;
 }

@@ -1,10 +1,9 @@
 // A step, as the coordinator plans it and the workers execute it.
 //
-// A worker keeps, per sequence, the token ids (prompt, then what it sampled) and the block table. A
-// plan only says what changes: sequences opened and closed, and which positions to run. So a plan
-// can be made before the result of the one before it is known: "position p" of a decode row is the
-// token the worker sampled a step ago. Order inside a worker's part: closes, then opens, then
-// chunks.
+// A worker keeps the token ids (prompt, then sampled) and the block table of every sequence. A plan
+// says only what changes: sequences opened and closed, and which positions to run. So a plan can be
+// made before the result of the previous one is known: "position p" of a decode row is the token
+// that the worker sampled one step before. Within a part the order is closes, opens, chunks.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +17,9 @@ namespace conclave {
 struct SequenceOpen {
   SeqId seq;
   SamplingParams sampling;
-  std::int32_t prompt_tokens =
-      0;  // the first so many of `tokens`; the rest were emitted before (recompute)
+  // How many of `tokens`, counted from the first, are the prompt. The others were emitted before
+  // and are computed again.
+  std::int32_t prompt_tokens = 0;
   std::vector<TokenId> tokens;
   std::vector<BlockId> blocks;  // already holding K and V (prefix cache hits); may be empty
   friend bool operator==(const SequenceOpen&, const SequenceOpen&) = default;
@@ -45,30 +45,35 @@ struct WorkerPart {
   friend bool operator==(const WorkerPart&, const WorkerPart&) = default;
 };
 
-// The whole plan: every live slot has a part, in rising order, even an empty one.
+// The whole plan. Every live worker has a part, even an empty one, in rising order of worker ids.
 struct StepPlan {
   Epoch epoch;
   StepId step;
   std::vector<WorkerPart> parts;
+  std::int32_t rounds = 1;  // of every MoE layer's exchange: see protocol/rounds.h
 };
 
-// A hash of one part; and of the plan: epoch, step and all parts' hashes in order.
+// The digest of one part: a hash of everything it says.
 std::uint64_t DigestOf(const WorkerPart& part);
-std::uint64_t DigestOf(Epoch epoch, StepId step, const std::vector<std::uint64_t>& part_digests);
 
-// What one worker is sent: its own part, and every part's hash. It recomputes its part's hash and
-// the digest before it enters the first exchange; every frame carries the digest.
+// What one worker is sent: its own part and every part's digest. The worker recomputes the digest of
+// its part and of the plan before it enters the first exchange; every frame carries the plan's.
 struct StepAsk {
   Epoch epoch;
   StepId step;
   std::uint64_t digest = 0;
-  std::vector<std::uint64_t> part_digests;  // by live slot, rising
-  std::int32_t part_index = 0;              // which of them is `part`'s
-  std::int64_t rows_in_all = 0;             // over all parts: bounds what can arrive
+  std::vector<std::uint64_t> part_digests;  // in the order of the plan's parts
+  std::vector<std::int32_t> part_rows;      // rows of every part: they bound what can arrive
+  std::int32_t part_index = 0;              // the index of `part`'s entries in these two
+  std::int32_t rounds = 1;                  // as the plan says
   WorkerPart part;
+  std::int64_t rows_in_all() const;  // over all parts
   friend bool operator==(const StepAsk&, const StepAsk&) = default;
 };
 std::vector<StepAsk> AsksFor(const StepPlan& plan);  // one per part, in order
+// The plan's hash, from what every worker is told of it: epoch, step, rounds, and the rows and
+// hashes of all parts. Equal for all asks of one plan.
+std::uint64_t PlanDigest(const StepAsk& ask);
 
 struct TopLogprob {
   TokenId id = 0;
@@ -127,10 +132,11 @@ struct StepResult {
   std::vector<PromptLogprobs> prompt_logprobs;
   std::vector<RoutedExperts> routed;
   std::vector<PhaseTime> phases;
-  std::uint64_t exchange_bytes = 0;
-  std::uint32_t bad_router_rows = 0;
-  // Rows run per (MoE layer, expert) since the last time it was sent: now and then, empty in
-  // between. Row-major.
+  std::uint64_t bytes_sent = 0;       // of frames to other workers, headers included
+  std::uint64_t bytes_received = 0;   // of frames from other workers
+  std::uint32_t bad_router_rows = 0;  // rows whose router logits are not numbers, once per layer
+  // Rows run per (MoE layer, expert) since the last result that had them. Row-major [layers,
+  // experts]; empty in most results.
   std::vector<std::uint32_t> expert_rows;
   friend bool operator==(const StepResult&, const StepResult&) = default;
 };

@@ -1,4 +1,4 @@
-// How a request wants its tokens chosen. All values are resolved: no field means "default" here.
+// How the tokens of a request are chosen. Defaults have been resolved: every value is meant.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ struct SamplingParams {
   std::vector<TokenId> stop_ids;       // rising; empty with ignore_eos
   int min_tokens = 0;                  // stop_ids cannot be sampled before
   std::optional<int> logprobs;         // alternatives per emitted token, 0..kLogprobsMax
-  std::optional<int> prompt_logprobs;  // likewise per prompt token
+  std::optional<int> prompt_logprobs;  // alternatives per prompt token, 0..kLogprobsMax
   bool routed_experts = false;
 
   friend bool operator==(const SamplingParams&, const SamplingParams&) = default;

@@ -8,6 +8,8 @@
 
 namespace conclave::sim {
 
+constexpr std::uint64_t kArrivalsRolls = ~std::uint64_t{0};  // a stream nobody else rolls from
+
 Campaign::Campaign()
     : toy_(MakeToy()), skewed_toy_(MakeToy(true)), oracle_(toy_), skewed_oracle_(skewed_toy_) {
   SetComputeThreadFloatMode();
@@ -18,7 +20,8 @@ Report Campaign::RunSeed(std::uint64_t seed, const Scenario* scenario, Tamper* t
   Dice dice(seed, 0);
   // Rolled in any case: what a seed does in a scenario does not depend on who chose it.
   const Scenario& any = AnyScenario(dice);
-  const SimOptions options = (scenario != nullptr ? *scenario : any).make(dice);
+  SimOptions options = (scenario != nullptr ? *scenario : any).make(dice);
+  ChooseArrivals(Dice(seed, kArrivalsRolls), options);
   return World({.toy = options.skewed ? skewed_toy_ : toy_,
                 .oracle = options.skewed ? skewed_oracle_ : oracle_,
                 .options = options,

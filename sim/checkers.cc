@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/limits.h"
+#include "protocol/rounds.h"
 #include "sim/expected.h"
 
 namespace conclave::sim {
@@ -16,6 +17,7 @@ namespace conclave::sim {
 void PlanChecker::Sent(const StepAsk& ask, const NodeShape& shape) {
   const auto [known, fresh] = plans_.try_emplace(ask.step, Plan{ask.epoch, ask.digest, {}});
   Plan& plan = known->second;
+  steps_in_rounds_ += fresh && ask.rounds > 1 ? 1 : 0;
   if (plan.digest != ask.digest || plan.epoch != ask.epoch) {
     complaints_.Add(absl::StrCat("[digests] two plans of step ", ask.step.value));
   }
@@ -23,12 +25,14 @@ void PlanChecker::Sent(const StepAsk& ask, const NodeShape& shape) {
     complaints_.Add(absl::StrCat("[digests] step ", ask.step.value, " is asked of slot ",
                                  ask.part.slot.value, " twice"));
   }
-  if (ask.rows_in_all > options_.coordinator.step_rows_max) {
-    complaints_.Add(absl::StrCat("[bounds] ", ask.rows_in_all, " rows in step ", ask.step.value));
-  }
   if (ask.part.rows() > std::min(shape.rows_max, options_.coordinator.worker_rows_max)) {
     complaints_.Add(
         absl::StrCat("[bounds] ", ask.part.rows(), " rows for slot ", ask.part.slot.value));
+  }
+  if (!RoundsFit(ask.part_rows, static_cast<std::size_t>(ask.part_index), ask.rounds,
+                 shape.arrivals_max)) {
+    complaints_.Add(absl::StrCat("[bounds] ", ask.rounds, " rounds are too few for slot ",
+                                 ask.part.slot.value));
   }
   for (const Chunk& chunk : ask.part.chunks) {
     if (chunk.count <= options_.coordinator.chunk_tokens.value_or(kContextMax)) continue;
@@ -88,14 +92,19 @@ void StreamChecker::Part(const Client& client, const StreamPart& part) {
 }
 
 int StreamChecker::LengthMax(const ClientAsk& ask) const {
-  int blocks = 0;
-  for (const NodeShape& node : args_.options.nodes) {
-    if (node.role == Role::kWorker) blocks = std::max(blocks, node.kv_blocks);
-  }
   const int prompt = static_cast<int>(ask.prompt.size());
-  // The last token is never fed: it needs no room.
-  return std::min({args_.toy.config.context - prompt, blocks * kKvBlockTokens + 1 - prompt,
-                   ask.max_tokens.value_or(kContextMax)});
+  return std::min(args_.toy.config.context - prompt, ask.max_tokens.value_or(kContextMax));
+}
+
+// Whether it did not say how long it may get, and has filled some worker's memory.
+bool StreamChecker::Outgrew(const Client& client) const {
+  if (client.plan->ask.max_tokens.has_value()) return false;
+  int blocks = args_.toy.config.context;
+  for (const NodeShape& node : args_.options.nodes) {
+    if (node.role == Role::kWorker) blocks = std::min(blocks, node.kv_blocks);
+  }
+  return static_cast<int>(client.plan->ask.prompt.size() + client.ids.size()) >
+         blocks * kKvBlockTokens;
 }
 
 void StreamChecker::Whole(const Client& client) {
@@ -154,6 +163,9 @@ void StreamChecker::CheckReason(const Client& client) {
     case End::kReplaced:
       if (!client.rivalled) Complain(client, "endings", "replaced by nobody");
       return;
+    case End::kOutgrown:
+      if (!Outgrew(client)) Complain(client, "endings", "outgrew nothing: " + ending.message);
+      return;
     case End::kInternal:
       return Complain(client, "endings", "an internal error: " + ending.message);
   }
@@ -163,13 +175,15 @@ void StreamChecker::CheckReason(const Client& client) {
 void StreamChecker::CheckPromptness(const Client& client) {
   const SimOptions& options = args_.options;
   if (client.left.has_value() && client.connected &&
-      client.ended > *client.left + options.client_delay_max) {
+      client.ended > *client.left + options.client_delay_max + args_.text_slack) {
     Complain(client, "prompt", "went on after its client had left");
   }
   const std::optional<Micros> deadline = client.plan->ask.deadline;
   if (!deadline.has_value() || !client.plan->refused_field.empty() || !client.connected) return;
   const Micros due = std::max(client.asked + std::max<Micros>(*deadline, 0), client.asked_last);
-  if (client.ended > due + options.tick_every) Complain(client, "prompt", "outlived its deadline");
+  if (client.ended > due + options.tick_every + args_.text_slack) {
+    Complain(client, "prompt", "outlived its deadline");
+  }
 }
 
 void StreamChecker::CheckTokens(const Client& client) {

@@ -1,20 +1,21 @@
 // What must be true of every run, whatever happens in it.
 //
-//   tokens       a stream is the oracle's, bit for bit; a cut one its beginning. Over several
-//   streams
-//                of one request, too: no gap, no repeat
-//   logprobs     likewise, and routed experts
-//   text         is what the ids decode to, up to the stop
-//   endings      every request ends once, with a reason that there was
-//   unavailable  nobody is sent away while the cluster can serve, or before the time set
-//   prompt       who left or whose time is over is done with at once
-//   digests      one plan per step, all over the cluster
-//   bounds       rows, plans under way and queues stay within what was configured
-//   health       nobody is dropped, and no step breaks, without a reason
-// and of epochs: see epoch_checker.h; of the whole, see world_end.cc:
-//   conservation blocks, requests, owners of experts
-//   stuck        nobody waits while others go on
-//   liveness     after healing, all end and the cluster is ready
+//   tokens        a stream is bit for bit the oracle's, or the beginning of it if it was cut; the
+//                 streams of one request join without a gap and without a repeat
+//   logprobs      they and routed experts are the oracle's, too
+//   text          it is what the ids decode to, up to the stop
+//   endings       every request ends once, with a reason that applies
+//   unavailable   no request is sent away while the cluster can serve, or before the time set
+//   prompt        a request whose client left, or whose deadline passed, ends at once
+//   digests       there is one plan per step in the whole cluster
+//   bounds        rows, plans under way and queues stay within what was configured
+//   health        no worker is dropped, and no step breaks, without a reason
+//
+// epoch_checker.h checks epochs; world_end.cc checks the whole:
+//
+//   conservation  of blocks, requests and owners of experts
+//   stuck         no request waits while others go on
+//   liveness      after healing, every request ends and the cluster is ready
 #pragma once
 
 #include <cstddef>
@@ -22,7 +23,7 @@
 #include <string>
 #include <vector>
 
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 #include "protocol/plan.h"
 #include "sim/client.h"
 #include "sim/expected.h"
@@ -55,6 +56,7 @@ class PlanChecker {
   void CoordinatorBegins() { plans_.clear(); }  // steps are counted anew
   void Sent(const StepAsk& ask, const NodeShape& shape);
   void Answered(const StepResult& result);
+  std::uint64_t steps_in_rounds() const { return steps_in_rounds_; }  // in more than one
 
  private:
   struct Plan {
@@ -65,6 +67,7 @@ class PlanChecker {
   const SimOptions& options_;
   Complaints& complaints_;
   std::map<StepId, Plan> plans_;
+  std::uint64_t steps_in_rounds_ = 0;
 };
 
 // Looks at each part that a client reads, and at the whole when it has ended.
@@ -75,6 +78,7 @@ class StreamChecker {
     const Toy& toy;
     Oracle& oracle;
     Complaints& complaints;
+    Micros text_slack = 0;  // between what the core decides and what a client is sent
   };
   explicit StreamChecker(const Args& args) : args_(args) {}
   void Part(const Client& client, const StreamPart& part);  // before it is added
@@ -89,6 +93,7 @@ class StreamChecker {
   void CheckDetails(const Client& client, const Oracle::Answer& answer);
   void CheckUsage(const Client& client);
   int LengthMax(const ClientAsk& ask) const;
+  bool Outgrew(const Client& client) const;
   void Complain(const Client& client, const char* checker, const std::string& what);
 
   const Args args_;

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 #include "sim/dice.h"
 #include "sim/options.h"
 #include "sim/toy.h"
@@ -18,13 +18,13 @@ struct ClientPlan {
   Micros at = 0;
   ClientAsk ask;
   std::string refused_field;           // not empty: the ask is wrong, and this names it
-  std::optional<Micros> leaves_after;  // so long after asking, if it has not ended
-  std::optional<int> leaves_at_token;  // when it has read so many
+  std::optional<Micros> leaves_after;  // this long after its request, if that has not ended
+  std::optional<int> leaves_at_token;  // when it has read this many tokens
   bool aborts = false;                 // leaving: by a call of Abort, not by hanging up
   bool twice = false;                  // asks again under the same name while this one lives
   bool imposter = false;               // has the name of another, and asks for something else
   std::optional<int> loses_at_token;   // its stream is cut there; it asks for the rest
-  Micros reads_every = 0;              // a part takes it so long
+  Micros reads_every = 0;              // how long it takes to read one part
 };
 
 // Rising time.

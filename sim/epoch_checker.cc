@@ -7,6 +7,17 @@
 #include "absl/strings/str_cat.h"
 
 namespace conclave::sim {
+namespace {
+
+bool HasToken(const TellText& order) {
+  if (const auto* proposal = std::get_if<TextProposal>(&order.what)) {
+    return proposal->last.has_value();
+  }
+  if (const auto* ending = std::get_if<TextEnding>(&order.what)) return ending->last.has_value();
+  return std::holds_alternative<TextToken>(order.what);
+}
+
+}  // namespace
 
 void EpochChecker::CoordinatorBegins() {
   highest_ = {};
@@ -111,8 +122,8 @@ void EpochChecker::Handled(const CoordinatorEvent& event, Epoch before,
   const auto* result = said == nullptr ? nullptr : std::get_if<StepResult>(&said->message);
   if (result == nullptr || result->epoch == before) return;
   for (const CoordinatorEffect& effect : outbox) {
-    const auto* tell = std::get_if<TellClient>(&effect);
-    if (tell == nullptr || tell->part.ids.empty()) continue;
+    const auto* order = std::get_if<TellText>(&effect);
+    if (order == nullptr || !HasToken(*order)) continue;
     Complain(absl::StrCat("[fenced] a result of epoch ", result->epoch.value,
                           " reached a client in epoch ", before.value));
   }

@@ -1,5 +1,5 @@
-// What must be true of epochs, whatever happens: looks at what the coordinator sends, and at what
-// the workers' cores truly said.
+// What must be true of epochs, whatever happens. Sees what the coordinator sends and what the
+// workers' cores really answered.
 //
 //   epochs rise    no number is used twice, nor one that a member has heard of before
 //   all ready      a commit goes to those who were asked to prepare, when each has said it is ready
@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 #include "sim/checkers.h"
 #include "sim/node.h"
 

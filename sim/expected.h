@@ -1,5 +1,5 @@
-// When a stream ends and what its text is, worked out the slow way, from its tokens and the ask.
-// Written without a look at the coordinator's own stop scanner, on purpose.
+// When a stream ends and what its text is, computed the slow way from its tokens and the request.
+// Deliberately written without using the coordinator's own stop scanner.
 #pragma once
 
 #include <optional>
@@ -7,13 +7,14 @@
 #include <string>
 #include <vector>
 
-#include "coordinator/core.h"
+#include "coordinator/events.h"
+#include "text/text.h"
 
 namespace conclave::sim {
 
 struct ExpectArgs {
   const ClientAsk& ask;
-  std::span<const TokenId> tokens;  // so many were emitted
+  std::span<const TokenId> tokens;  // those that were emitted
   int length_max = 0;               // of them
   const std::vector<TokenId>& eos;
   const Text& text;

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "protocol/rounds.h"
 
 namespace conclave {
 
@@ -169,10 +170,11 @@ void FakeWorker::HearStep(const StepAsk& ask) {
   const auto index = static_cast<std::size_t>(ask.part_index);
   Expect(index < ask.part_digests.size() && DigestOf(ask.part) == ask.part_digests[index],
          "digest of the part");
-  Expect(DigestOf(ask.epoch, ask.step, ask.part_digests) == ask.digest, "digest of the plan");
+  Expect(PlanDigest(ask) == ask.digest, "digest of the plan");
   Expect(ask.part.rows() <= hello_.rows_max, "more rows than rows_max");
-  Expect(ask.rows_in_all <= hello_.arrivals_max, "more rows than arrivals_max");
-  Expect(ask.rows_in_all > 0, "an empty step");
+  Expect(RoundsFit(ask.part_rows, index, ask.rounds, hello_.arrivals_max),
+         "more rows in a round than arrivals_max");
+  Expect(ask.rows_in_all() > 0, "an empty step");
   if (broken_) return;  // nothing more of this epoch
   steps_.push_back(ask);
   Expect(steps_.size() <= kPlansAheadMax, "too many plans ahead");

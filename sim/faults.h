@@ -13,17 +13,17 @@
 namespace conclave::sim {
 
 enum class FaultKind : std::uint8_t {
-  kCrash,               // the process is gone, at once
-  kCrashAt,             // likewise, at its next such moment
-  kHang,                // the process stands still, and goes on later: SIGSTOP
-  kWedge,               // its strand stands still, its heart goes on
+  kCrash,               // the process dies at once
+  kCrashAt,             // the process dies at its next such moment
+  kHang,                // the process is stopped for a while, as by SIGSTOP
+  kWedge,               // its strand is stuck for a while; it still sends heartbeats
   kControlBreaks,       // its control stream ends; both sides live
-  kControlStalls,       // nothing passes on it, in some direction
-  kControlIsSlow,       // everything takes longer on it
-  kFramesStop,          // between it and a peer, in some direction
-  kFramesAreSlow,       // likewise
-  kLoadFails,           // its next load of experts finds no memory
-  kCoordinatorRestarts  // and knows nothing any more
+  kControlStalls,       // its control stream carries nothing in one direction or both
+  kControlIsSlow,       // its control stream is slow
+  kFramesStop,          // no frames pass between it and a peer, in one direction or both
+  kFramesAreSlow,       // frames between it and a peer are slow
+  kLoadFails,           // its next load of experts gets no memory
+  kCoordinatorRestarts  // the coordinator dies, and a new one starts that knows nothing
 };
 
 struct Fault {

@@ -37,11 +37,12 @@ struct Flags {
 
 struct Tally {
   std::uint64_t seeds = 0, steps = 0, faults = 0, epochs = 0, resumes = 0, failures = 0, tokens = 0,
-                preemptions = 0, cached = 0;
+                preemptions = 0, cached = 0, in_rounds = 0;
 
   void Add(const Report& report) {
     ++seeds;
     steps += report.steps;
+    in_rounds += report.steps_in_rounds;
     faults += report.faults;
     epochs += report.epochs;
     resumes += report.resumes;
@@ -81,7 +82,7 @@ int RunAll(const Flags& flags) {
     std::fputs(replay_line, stdout);
     std::fflush(stdout);
   }
-  std::puts(absl::StrCat(tally.seeds, " seeds, ", tally.steps, " steps, ", tally.tokens,
+  std::puts(absl::StrCat(tally.seeds, " seeds, ", tally.steps, " steps, ", tally.in_rounds, " in rounds, ", tally.tokens,
                          " tokens, ", tally.cached, " cached, ", tally.preemptions,
                          " preemptions, ", tally.epochs, " epochs, ", tally.resumes, " resumes, ",
                          tally.faults, " faults, ", tally.failures, " failures")
@@ -103,7 +104,7 @@ int Main(int argc, const char* const* argv) {
   app.add_option("--first-seed", flags.first_seed, "The first of them")->capture_default_str();
   app.add_option(
          "--seconds", flags.seconds,
-         "Stop after so many seconds, however many seeds are left; alone: as many seeds as fit")
+         "Stop after this many seconds, however many seeds are left; alone: as many seeds as fit")
       ->check(CLI::PositiveNumber);
   AddChoice(app, "--scenario", flags.scenario, names, kinds);
   app.add_flag("--trace", flags.trace, "Say on standard error what happens");

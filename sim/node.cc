@@ -10,7 +10,6 @@
 namespace conclave::sim {
 namespace {
 
-constexpr int kArrivalsMax = 256;
 constexpr Micros kBeatEvery = 100'000;
 
 }  // namespace
@@ -43,7 +42,7 @@ void Node::BeginLife() {
                                .kv_dtype = DType::kBf16,
                                .kv_blocks = args_.shape.kv_blocks,
                                .rows_max = args_.shape.rows_max,
-                               .arrivals_max = kArrivalsMax,
+                               .arrivals_max = args_.shape.arrivals_max,
                                .sequences_max = args_.shape.rows_max * 2,
                                .model_identity = args_.toy.hello.model.identity};
   core_ =
@@ -61,7 +60,7 @@ Hello Node::SayHello() {
   hello.standby_address = args_.wires.AddressOf(standby_);
   hello.kv_blocks = args_.shape.kv_blocks;
   hello.rows_max = args_.shape.rows_max;
-  hello.arrivals_max = kArrivalsMax;
+  hello.arrivals_max = args_.shape.arrivals_max;
   hello.expert_memory_bytes = args_.shape.expert_memory_bytes;
   hello.last_epoch = last_epoch_;
   hello.last_slot = last_slot_;

@@ -1,8 +1,8 @@
-// One worker process of the simulated world: the real core and shard, and what an edge does around
-// them, in virtual time: a strand that takes one event after another, a loader, a heart, a reader
-// of the control stream. The process can die, stand still as a whole, or stand still in its strand
-// only. When its control stream is lost it begins anew, as worker/edge does: a fresh core with a
-// fresh uuid, the weights kept.
+// One worker process of the simulated world: the real core and shard, and in virtual time what the
+// edge does around them: a strand that takes one event after another, a loader, heartbeats, and a
+// reader of the control stream. The process can die, stop as a whole, or get stuck in its strand
+// only. When its control stream is lost it starts again as worker/edge does: with a fresh core and a
+// fresh uuid, and the weights kept.
 #pragma once
 
 #include <cstdint>
@@ -42,8 +42,8 @@ class Node {
  public:
   // Everything here outlives the node.
   struct Args {
-    int number = 0;   // the seat: a machine
-    int process = 0;  // of all there ever were, this one
+    int number = 0;   // of the machine
+    int process = 0;  // of the process, counted over all machines
     NodeShape shape;
     const SimOptions& options;
     const Toy& toy;
@@ -116,7 +116,7 @@ class Node {
   void Carry(const OpenExchange& effect);
   void Carry(const LoadAside& effect);
   void Carry(const ConnectAside& effect);
-  void Carry(const ChangeOver& effect);
+  void Carry(const SwitchToStagedExchange& effect);
   void Carry(const DropAside& effect);
   void Carry(const TrimExperts& effect);
   void Carry(const StartExchange& effect);

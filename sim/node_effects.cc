@@ -103,7 +103,7 @@ void Node::Carry(const ConnectAside& effect) {
                     });
 }
 
-void Node::Carry(const ChangeOver& effect) {
+void Node::Carry(const SwitchToStagedExchange& effect) {
   if (open_) args_.wires.Close(current_);  // the edge does it when there is time
   if (!aside_.has_value()) return args_.complain("[exchange] nothing to change over to");
   current_ = *std::exchange(aside_, std::nullopt);

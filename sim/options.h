@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "coordinator/core.h"
+#include "coordinator/config.h"
 #include "protocol/control.h"
 
 namespace conclave::sim {
@@ -24,6 +24,7 @@ struct NodeShape {
   Role role = Role::kWorker;
   int kv_blocks = 24;
   int rows_max = 64;
+  int arrivals_max = 256;    // rows of others in a round; small: a step takes several
   Micros compute_max = 300;  // a phase's share of virtual time, at most
   Micros load_max = 20'000;
   Micros joins_at = 0;
@@ -64,8 +65,7 @@ struct FaultOptions {
   bool restart = false;  // crashed processes are started again, with empty memory
   Micros within = 90'000;
   Micros heals_at = 0;
-  Micros bound = 30'000'000;  // so long after healing all requests have ended and the cluster is
-                              // ready
+  Micros bound = 30'000'000;  // after healing, until all requests have ended and the cluster is ready
   int total() const {
     return crashes + hangs + wedges + control_breaks + control_stalls + control_delays +
            data_partitions + data_delays + failed_loads + coordinator_restarts;
@@ -84,7 +84,7 @@ struct SimOptions {
   Micros tick_every = 5'000;
   Micros exchange_timeout = 6'000'000;  // as the worker's edge has one
   Micros connect_timeout = 1'000'000;   // to hear every peer on a fresh endpoint
-  Micros stuck_after = 20'000'000;      // a request that others overtake for so long is stuck
+  Micros stuck_after = 20'000'000;      // a request that others overtake for longer is stuck
   Micros time_max = 120'000'000;        // by then every request has ended
 };
 

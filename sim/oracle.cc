@@ -81,7 +81,7 @@ Oracle::Oracle(const Toy& toy) : toy_(toy) {
                                .exchange_name = "none",
                                .kv_blocks = toy.config.context / kKvBlockTokens + 1,
                                .rows_max = toy.config.context,
-                               .arrivals_max = 1,
+                               .arrivals_max = toy.config.context,
                                .sequences_max = 2};
   core_ = std::make_unique<WorkerCore>(config, toy.config, kRefKernels, *shard_, lanes_, clock_);
   Placement placement(toy.config.moe_layers, toy.config.experts);

@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 #include "kernels/lane.h"
 #include "protocol/plan.h"
 #include "sim/toy.h"

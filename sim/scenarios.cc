@@ -19,13 +19,14 @@ SimOptions Ordinary(Dice& dice, int nodes_max) {
     options.nodes.push_back(shape);
   }
   coordinator.workers_wanted = nodes;
-  coordinator.step_rows_max = dice.Int(8, 160);
+  coordinator.first_rows = dice.Int(8, 160);
   coordinator.worker_rows_max = dice.Int(8, 64);
   coordinator.running_max = dice.Int(4, 32);
   coordinator.waiting_max = 64;
   coordinator.prefix_cache = dice.Percent(70);
   coordinator.plans_ahead = dice.Int(1, 2);
   if (dice.Percent(50)) coordinator.chunk_tokens = dice.Int(1, 40);
+  if (dice.Percent(30)) coordinator.step_target = dice.Between(200, 20'000);
   options.workload.requests = dice.Int(2, 10);
   options.workload.in_bursts = dice.Percent(30);
   return options;
@@ -254,7 +255,7 @@ SimOptions Elastic(Dice& dice) {
     shape.joins_at = dice.Between(5'000, options.faults.heals_at);
     options.nodes.push_back(shape);
   }
-  // The first one stays, whoever goes.
+  // The first one stays, whichever others leave.
   for (std::size_t i = 1; i < options.nodes.size(); ++i) {
     NodeShape& shape = options.nodes[i];
     if (dice.Percent(50)) shape.leaves_at = dice.Between(shape.joins_at, options.faults.heals_at);
@@ -321,6 +322,13 @@ constexpr Scenario kScenarios[] = {
 }  // namespace
 
 std::span<const Scenario> Scenarios() { return kScenarios; }
+
+void ChooseArrivals(Dice dice, SimOptions& options) {
+  const int least = static_cast<int>(options.nodes.size());
+  options.coordinator.arrivals_least = least;
+  if (dice.Percent(50)) return;
+  for (NodeShape& node : options.nodes) node.arrivals_max = dice.Int(least, least + 30);
+}
 
 const Scenario& AnyScenario(Dice& dice) {
   int shares = 0;

@@ -18,6 +18,9 @@ struct Scenario {
 
 std::span<const Scenario> Scenarios();
 const Scenario& AnyScenario(Dice& dice);
+// In half of the worlds, workers take so few rows in a round that many a step needs several. Rolled
+// apart from the rest: it changes nothing else of a seed's world.
+void ChooseArrivals(Dice dice, SimOptions& options);
 const Scenario* FindScenario(absl::string_view name);  // null: no such one
 
 }  // namespace conclave::sim

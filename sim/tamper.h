@@ -4,9 +4,10 @@
 
 #include <cstddef>
 #include <span>
+#include <vector>
 
 #include "base/ids.h"
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 #include "worker/core.h"
 
 namespace conclave::sim {
@@ -16,6 +17,8 @@ class Tamper {
   virtual ~Tamper() = default;
   // All effects of one event, before they are carried out.
   virtual void OfCoordinator(CoordinatorOutbox&) {}
+  // All parts that one order for a text stage made, before clients are sent them.
+  virtual void OfText(std::vector<TellClient>&) {}
   virtual void OfWorker(int /*node*/, WorkerOutbox&) {}
   // A message of the coordinator as a worker is about to hear it.
   virtual void OfArrival(int /*node*/, ToWorker&) {}

@@ -1,9 +1,9 @@
-// The all-to-all between workers in virtual time, with the manners of exchange/exchange.h: frames
-// are bytes, per pair of endpoints they keep their order, what was sent to an endpoint that has
-// gone is gone, and after any error an endpoint is good for nothing but Close.
+// The all-to-all between workers in virtual time, with the contract of exchange/exchange.h: frames
+// are bytes and keep their order per pair of endpoints, what was sent to a closed endpoint is lost,
+// and after an error an endpoint can only be closed.
 //
-// A peer that is dead is noticed, if the way from it is whole; one that has given up its step, or
-// whose frames are lost, is the coordinator's business, and at worst the deadline's.
+// The death of a peer is noticed if the path from it is whole. A peer that has given up its step, or
+// whose frames are lost, is left to the coordinator, and at worst to the deadline.
 #pragma once
 
 #include <array>

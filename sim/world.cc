@@ -12,11 +12,11 @@ namespace {
 constexpr Micros kRest = 60'000;  // what is on its way still arrives
 
 // Streams of the seed's dice.
-enum class Roll : std::uint64_t { kWorld = 1, kWires, kClients, kFaults };
+enum class Roll : std::uint64_t { kWorld = 1, kWires, kClients, kFaults, kText };
 Dice DiceFor(std::uint64_t seed, Roll roll) { return Dice(seed, static_cast<std::uint64_t>(roll)); }
 
-CoordinatorCore::Model ModelOf(const Toy& toy) {
-  return {.facts = toy.hello.model, .eos_ids = toy.config.eos_ids};
+ServedModel ModelOf(const Toy& toy) {
+  return {.facts = toy.hello.model, .eos_ids = toy.config.eos_ids, .context_per_row = 50};
 }
 
 }  // namespace
@@ -24,9 +24,11 @@ CoordinatorCore::Model ModelOf(const Toy& toy) {
 World::World(const Args& args)
     : args_(args),
       dice_(DiceFor(args.seed, Roll::kWorld)),
+      text_dice_(DiceFor(args.seed, Roll::kText)),
+      text_delay_max_(TextDelayMax(text_dice_)),
       history_(args.trace),
       plans_(args.options, complaints_),
-      streams_({args.options, args.toy, args.oracle, complaints_}),
+      streams_({args.options, args.toy, args.oracle, complaints_, TextSlack()}),
       epochs_(args.toy, complaints_),
       wires_({schedule_, history_, DiceFor(args.seed, Roll::kWires), args.options.wire_delay_max,
               args.tamper}) {
@@ -55,6 +57,9 @@ World::~World() = default;
 void World::StartCoordinator() {
   core_ = std::make_unique<CoordinatorCore>(args_.options.coordinator, ModelOf(args_.toy),
                                             args_.toy.text.get());
+  stages_ = std::make_unique<TextStages>(args_.toy.text.get(), static_cast<TextSink&>(*this));
+  ++coordinators_;
+  texts_.clear();
   epochs_.CoordinatorBegins();
   plans_.CoordinatorBegins();
   endings_ = 0;
@@ -70,7 +75,10 @@ void World::StopCoordinator(Micros down) {
   report_.preemptions += status.preemptions;
   report_.cached_tokens += status.cached_prompt_tokens;
   core_.reset();
+  stages_.reset();
+  ++coordinators_;
   live_.clear();
+  unended_.clear();
   drains_.clear();
   for (const auto& link : links_) CloseAtCoordinator(*link, true);
   for (Client& client : clients_) LoseStream(client, false);
@@ -90,13 +98,17 @@ void World::Tell(CoordinatorEvent event) {
   if (args_.tamper != nullptr) args_.tamper->OfCoordinator(outbox);
   if (core_->ready()) ready_last_ = schedule_.now();
   epochs_.Handled(event, before, outbox);
-  for (const CoordinatorEffect& effect : outbox) Carry(effect);
+  for (CoordinatorEffect& effect : outbox) Carry(effect);
   if (epochs_.committed() != before) ++report_.epochs;
 }
 
-void World::Carry(const CoordinatorEffect& effect) {
-  if (const auto* tell = std::get_if<TellClient>(&effect)) {
-    ToClient(tell->request, tell->part);
+void World::Carry(CoordinatorEffect& effect) {
+  if (auto* order = std::get_if<TellText>(&effect)) {
+    ToText(std::move(*order));
+  } else if (auto* tell = std::get_if<TellClient>(&effect)) {
+    live_.erase(tell->request);
+    Deliver(tell->request, tell->part);
+    SendParts();
   } else if (const auto* say = std::get_if<TellWorker>(&effect)) {
     ToNode(say->link, say->message);
   } else if (const auto* drop = std::get_if<DropLink>(&effect)) {
@@ -120,7 +132,7 @@ void World::Tick() {
   if (!Over()) {
     rest_until_ = 0;
   } else if (rest_until_ == 0) {
-    rest_until_ = schedule_.now() + kRest;
+    rest_until_ = schedule_.now() + kRest + TextSlack();
   } else if (schedule_.now() >= rest_until_ && Settled()) {
     done_ = true;
   }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "coordinator/core.h"
+#include "coordinator/streams/text_stage.h"
 #include "sim/checkers.h"
 #include "sim/client.h"
 #include "sim/dice.h"
@@ -35,18 +36,20 @@ struct Report {
   std::vector<std::string> failures;  // empty: all is well
   std::uint64_t digest = 0;           // of the whole history
   std::uint64_t steps = 0;
+  std::uint64_t steps_in_rounds = 0;  // whose exchanges took more than one round
   std::uint64_t events = 0;
   std::uint64_t faults = 0;
   std::uint64_t epochs = 0;  // committed
   std::uint64_t tokens = 0;
   std::uint64_t resumes = 0;  // streams that began again where another was cut
+  std::uint64_t late_stops = 0;  // stop strings found when the core had gone on beyond them
   std::uint64_t preemptions = 0;
   std::uint64_t cached_tokens = 0;
   std::vector<std::uint64_t> endings;  // by End
   Micros virtual_time = 0;
 };
 
-class World {
+class World : private TextSink {
  public:
   // Everything here outlives the world.
   struct Args {
@@ -58,7 +61,7 @@ class World {
     TraceFn trace;  // may be empty
   };
   explicit World(const Args& args);
-  ~World();
+  ~World() override;
 
   // Until every request has ended and the cluster is at rest, something is wrong, or time is up.
   Report Run();
@@ -88,6 +91,17 @@ class World {
     Micros extra_delay = 0;
     std::set<Moment> strikes;  // it dies at the next of these
     Micros restarts_after = 0;
+  };
+  // What the core has said of one request to its text stage.
+  struct Text {
+    struct Proposed {
+      Micros at = 0;
+      Micros ready_last = 0;  // when the cluster could serve last, then
+    };
+    RequestId stream;      // reads it, as the core knows
+    Micros worked_last = 0;  // when its last order is done
+    std::int32_t tokens = 0;
+    std::optional<Proposed> proposed;
   };
   // What the coordinator knows as one request.
   struct Stream {
@@ -124,11 +138,22 @@ class World {
   void Read(Client& client, RequestId request, const StreamPart& part);
   void EndOf(Client& client, const Ending& ending);
 
+  // Text.
+  static Micros TextDelayMax(Dice& dice);
+  void ToText(TellText order);
+  void NoteDecided(const TellText& order);
+  void WorkText(TellText& order);
+  void SendParts();
+  void Deliver(RequestId stream, StreamPart& part) override;
+  void Judge(RequestId request, std::optional<StopFound> stop) override;
+  // So much later than the core decides it, a client is sent something, at most.
+  Micros TextSlack() const { return 3 * text_delay_max_; }  // proposal, verdict, ending
+
   // The coordinator.
   void StartCoordinator();
   void StopCoordinator(Micros down);
   void Tell(CoordinatorEvent event);
-  void Carry(const CoordinatorEffect& effect);
+  void Carry(CoordinatorEffect& effect);
   void Tick();
 
   // Faults.
@@ -148,7 +173,7 @@ class World {
   void CheckNow();
   void CheckStuck();
   void CheckTheEnd();
-  void CheckReadiness(const Ending& ending, const Client& client);
+  void CheckReadiness(const Ending& ending, const Client& client, const Text::Proposed& decided);
   bool Over() const;
   bool Settled() const;
   std::size_t Alive() const;
@@ -156,7 +181,8 @@ class World {
   Micros Delay(Micros most) { return dice_.Between(1, most); }
 
   const Args args_;
-  Dice dice_;
+  Dice dice_, text_dice_;
+  const Micros text_delay_max_;
   Schedule schedule_;
   History history_;
   Complaints complaints_;
@@ -165,12 +191,17 @@ class World {
   EpochChecker epochs_;
   Wires wires_;
   std::unique_ptr<CoordinatorCore> core_;  // null while it is down
+  std::unique_ptr<TextStages> stages_;     // of the same process
+  int coordinators_ = 0;                   // begun so far
+  std::map<RequestId, Text> texts_;        // of this coordinator
+  std::vector<TellClient> parts_;          // made by the order that is being done
   std::vector<Seat> seats_;
   std::vector<std::unique_ptr<Link>> links_;  // by id - 1
   std::vector<ClientPlan> client_plans_;
   std::deque<Client> clients_;
   std::map<RequestId, Stream> requests_;
-  std::map<RequestId, std::string> live_;  // requests that this coordinator has not ended
+  std::map<RequestId, std::string> live_;  // streams whose requests this core has not ended: names
+  std::set<RequestId> unended_;            // streams of this coordinator without an ending
   std::uint64_t endings_ = 0;              // that this coordinator has said
   std::vector<Fault> fault_plans_;
   Report report_;

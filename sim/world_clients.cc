@@ -64,6 +64,7 @@ void World::OpenStream(Client& client) {
   if (client.streams++ > 0) ++report_.resumes;
   requests_[client.request] = {.client = &client};
   live_[client.request] = plan.ask.id;
+  unended_.insert(client.request);
   ClientAsk ask = plan.ask;
   ask.resume_after = static_cast<int>(client.ids.size());
   if (ask.deadline.has_value()) *ask.deadline += client.asked;
@@ -95,7 +96,7 @@ void World::Leave(Client& client) {
                   [this, &client, aborts, request = client.request] {
                     const Micros now = schedule_.now();
                     if (aborts) {
-                      // Whoever has asked under its name by now.
+                      // The newest stream under its name by now.
                       for (Client& each : clients_) {
                         if (each.plan->ask.id == client.plan->ask.id) each.aborted = true;
                       }
@@ -111,7 +112,7 @@ void World::ToClient(RequestId request, StreamPart part) {
   if (found == requests_.end()) return complaints_.Add("[endings] a part for nobody");
   if (part.ending.has_value()) {
     ++endings_;
-    if (live_.erase(request) == 0) complaints_.Add("[endings] a second one");
+    if (unended_.erase(request) == 0) complaints_.Add("[endings] a second one");
   }
   Client& client = *found->second.client;
   const Micros now = schedule_.now();
@@ -120,7 +121,6 @@ void World::ToClient(RequestId request, StreamPart part) {
   client.progress = now;
   if (part.ending.has_value()) {
     ++report_.endings[static_cast<std::size_t>(part.ending->end)];
-    CheckReadiness(*part.ending, client);
     client.ended = now;
   }
   client.reads_until = std::max(client.reads_until + client.plan->reads_every,
@@ -165,14 +165,14 @@ void World::EndOf(Client& client, const Ending& ending) {
 }
 
 // Who waits for a cluster that is not there may be sent away, but not at once.
-void World::CheckReadiness(const Ending& ending, const Client& client) {
-  if (ending.end != End::kUnavailable) return;
+void World::CheckReadiness(const Ending& ending, const Client& client,
+                           const Text::Proposed& decided) {
   // One that was taken over counts from when it was first asked for, by whomever.
-  const Micros since = std::max(client.attached ? 0 : client.asked_last, ready_last_);
+  const Micros since = std::max(client.attached ? 0 : client.asked_last, decided.ready_last);
   const Micros limit = args_.options.coordinator.unavailable_limit;
-  if (schedule_.now() - since >= limit) return;
+  if (decided.at - since >= limit) return;
   complaints_.Add(absl::StrCat("[unavailable] ", client.plan->ask.id, " was sent away after ",
-                               schedule_.now() - since, " us without a cluster, not ", limit, ": ",
+                               decided.at - since, " us without a cluster, not ", limit, ": ",
                                ending.message));
 }
 

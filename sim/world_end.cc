@@ -12,11 +12,12 @@ void World::CheckNow() {
   if (core_ == nullptr) return;
   const ClusterStatus status = core_->Status(schedule_.now());
   const CoordinatorConfig& config = args_.options.coordinator;
-  if (status.requests_running > config.running_max) {
+  const int running_max = config.running_max * static_cast<int>(args_.options.nodes.size());
+  if (status.requests_running > running_max) {
     complaints_.Add(absl::StrCat("[bounds] ", status.requests_running, " requests run"));
   }
   // Those that were put down again wait above the limit.
-  if (status.requests_waiting > config.waiting_max + config.running_max) {
+  if (status.requests_waiting > config.waiting_max + running_max) {
     complaints_.Add(absl::StrCat("[bounds] ", status.requests_waiting, " requests wait"));
   }
   for (const WorkerStatus& worker : status.workers) {
@@ -60,7 +61,7 @@ bool World::Settled() const {
 void World::CheckTheEnd() {
   const ClusterStatus status = core_->Status(schedule_.now());
   if (!status.ready) complaints_.Add("[liveness] not ready: " + status.not_ready_because);
-  if (status.requests_running != 0 || status.requests_waiting != 0 || !live_.empty()) {
+  if (status.requests_running != 0 || status.requests_waiting != 0 || !unended_.empty()) {
     complaints_.Add(absl::StrCat("[conservation] ", status.requests_running,
                                  " requests still run, ", status.requests_waiting, " wait"));
   }
@@ -109,6 +110,7 @@ Report World::Conclude() {
     report_.preemptions += status.preemptions;
     report_.cached_tokens += status.cached_prompt_tokens;
   }
+  report_.steps_in_rounds = plans_.steps_in_rounds();
   history_.Note(schedule_.now(), "end", static_cast<std::int64_t>(report_.steps), "");
   report_.failures = complaints_.list();
   report_.digest = history_.digest();

@@ -9,7 +9,7 @@
 namespace conclave::sim {
 namespace {
 
-constexpr Micros kAfterwards = 3'000'000;  // so long after it went on one may still be given up
+constexpr Micros kAfterwards = 3'000'000;  // after it went on, a worker may still be given up
 constexpr Micros kForEver = 1'000'000'000'000;
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Looks at the cluster through its admin port all the time, from a thread of its own.
+// Polls the cluster's admin port from a thread of its own.
 #pragma once
 
 #include <condition_variable>

@@ -1,4 +1,4 @@
-// What is done to a cluster, when and to whom: a pure function of the seed.
+// The faults of a run: which, when and at which worker. A pure function of the seed.
 #pragma once
 
 #include <array>
@@ -42,8 +42,8 @@ struct Deed {
   DeedKind kind = DeedKind::kKill;
   Micros at = 0;   // after the start of the load
   int place = -1;  // a worker's; -1: none
-  // Hang, wedge, partition: until it is undone. Kill, coordinator: until the new process starts;
-  // a drain likewise, and 0 leaves its place empty. A joiner that dies: its life.
+  // Hang, wedge, partition: how long it lasts. Kill, coordinator, drain: until the new process
+  // starts; after a drain, 0 leaves the place empty. A joiner that dies: how long it lives.
   Micros length = 0;
   int variant = 0;  // Cut or Bad
 };
@@ -58,8 +58,8 @@ struct PlanArgs {
   std::vector<DeedKind> kinds;
 };
 
-// Times rise. Whatever overlaps, one worker at least is whole at any time, if a worker that was
-// started is whole again kSettle later; who carries the plan out checks that, too.
+// Times rise. At any time at least one worker is healthy, provided that a started worker is healthy
+// within kSettle; the fault injector checks that, too.
 inline constexpr Micros kSettle = 2'000'000;
 std::vector<Deed> PlanDeeds(const PlanArgs& args);
 

@@ -25,8 +25,8 @@ struct FleetOptions {
   int threads = 1;                                    // each worker's
   std::uint64_t kv_memory = std::uint64_t{64} << 20;  // each worker's
   std::string kv_dtype = "bf16", kernels = "auto", exchange = "auto", ucx_transports;
-  std::vector<std::string> worker_flags;       // further ones, as they are
-  std::vector<std::string> coordinator_flags;  // likewise
+  std::vector<std::string> worker_flags;       // passed to every worker as they are
+  std::vector<std::string> coordinator_flags;  // passed to the coordinator as they are
 };
 
 class Fleet {
@@ -47,11 +47,11 @@ class Fleet {
   absl::Status StartWorker(int place);
   // Null: nobody there.
   ChildProcess* At(int place) { return Slot(place).get(); }
-  // After it has died: the place is free again. How it died.
+  // Frees the place of a worker that has ended. Returns how it ended.
   std::string Bury(int place);
   void Signal(int place, int signal);
 
-  // One whose flags differ: `model` and `flags` take the place of the usual ones.
+  // A worker that must be rejected: `model` and `flags` replace the usual ones.
   absl::StatusOr<std::unique_ptr<ChildProcess>> StartStranger(
       const std::string& model, const std::vector<std::string>& flags);
 

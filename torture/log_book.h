@@ -1,4 +1,4 @@
-// What every process said, with the time at which it was heard; and the deeds among it.
+// The log lines of every process, with the time at which each arrived, and the faults between them.
 #pragma once
 
 #include <cstdio>
@@ -20,7 +20,7 @@ class LogBook {
 
   // Thread-safe. `who` is a process's name.
   void Say(std::string_view who, std::string_view line);
-  // "  12.345 s [who] line" of those heard in [from, to], at most so many of the latest.
+  // "  12.345 s [who] line" of those that arrived in [from, to]; the last `lines_max` of them.
   std::vector<std::string> Between(Micros from, Micros to, std::size_t lines_max) const;
 
  private:

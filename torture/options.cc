@@ -46,7 +46,7 @@ void AddDeedFlags(CLI::App& app, TortureOptions& options) {
   AddDuration(app, "--pause", options.pause, "mean time between two deeds");
   AddDuration(app, "--join-limit", options.join_limit,
               "a worker that starts, or was away, takes part by then, or that is a failure");
-  AddDuration(app, "--drain-limit", options.drain_limit, "from SIGTERM to exit code 0, likewise");
+  AddDuration(app, "--drain-limit", options.drain_limit, "from SIGTERM to exit code 0, before it counts as failed");
 }
 
 void AddFleetFlags(CLI::App& app, TortureOptions& options) {
@@ -72,7 +72,7 @@ void AddFleetFlags(CLI::App& app, TortureOptions& options) {
       ->type_name("LIST");
   app.add_option("--worker-flag", fleet.worker_flags, "handed to every worker as it is; repeatable")
       ->type_name("FLAG");
-  app.add_option("--coordinator-flag", fleet.coordinator_flags, "likewise to the coordinator")
+  app.add_option("--coordinator-flag", fleet.coordinator_flags, "passed on to the coordinator as it is")
       ->type_name("FLAG");
   app.add_option("--programs", fleet.programs,
                  "where conclave-coordinator and conclave-worker lie; default: beside this program")

@@ -1,4 +1,4 @@
-// What `conclave-torture` is told.
+// The flags of `conclave-torture`.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The load: so many streams at any time, each asking its next request when its last has ended, and
-// what their client saw. A client that loses its coordinator asks again for the rest.
+// The load: a fixed number of streams, each of which sends its next request when the last one has
+// ended, and what their clients saw. A client that loses its coordinator requests the rest again.
 //
 // Threads: gRPC's few callback threads do everything; all functions here may be called from any.
 #pragma once
@@ -21,7 +21,7 @@
 
 namespace conclave::torture {
 
-// One request from its first call to its last.
+// One request, from its first call to its last.
 struct Course {
   int stream = 0;
   int ask = 0;     // index into the asks

@@ -11,7 +11,7 @@
 namespace conclave::torture {
 namespace {
 
-constexpr Micros kPatience = 10'000'000;      // a deed that cannot be done for so long is skipped
+constexpr Micros kPatience = 10'000'000;      // a fault that is impossible for longer is skipped
 constexpr Micros kRetriesAfter = 10'000'000;  // clients may find out late that it is back
 constexpr Micros kAfterEnd = 1'000'000;       // a deed can be felt
 constexpr Micros kAfterKill = 2'000'000;
@@ -134,8 +134,8 @@ void Tormentor::LookAtPlace(int place, Micros now) {
   }
 }
 
-// A newcomer whose peers cannot be reached is refused with code 1: that is the promise, as long as
-// packets vanish or have just begun to flow again. Whoever runs the workers starts it again.
+// A newcomer whose peers cannot be reached is refused with exit code 1. That is the promise while
+// packets are lost or have just begun to flow again; the operator starts it again.
 bool Tormentor::MayBeRefused(std::string_view how, Micros now) const {
   return how.find(kRefusedForLinks) != how.npos &&
          std::ranges::any_of(records_, [&](const DeedRecord& record) {

@@ -1,5 +1,5 @@
-// Carries a plan out on real processes, undoes what is to be undone, and watches that everybody
-// comes back, leaves or is refused as promised.
+// Carries a plan of faults out on real processes, undoes what does not end by itself, and checks that
+// every worker comes back, leaves or is refused as promised.
 //
 // From the main thread. Nothing here waits: Tick is called every few milliseconds.
 #pragma once

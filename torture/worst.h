@@ -1,4 +1,4 @@
-// Where the time of the longest stalls went: what everybody said meanwhile.
+// Where the time of the longest stalls went: the log lines of that time.
 #pragma once
 
 #include <string>

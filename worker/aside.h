@@ -1,5 +1,5 @@
-// The epoch that is made ready beside the running one (docs/decisions/0007-change-over.md): what
-// the core remembers of it. Steps go on meanwhile.
+// The core's state of a staged epoch: its experts are loaded and its exchange is connected while
+// steps of the running epoch go on (docs/decisions/0007-change-over.md).
 #pragma once
 
 #include <cstdint>
@@ -19,15 +19,15 @@ class Aside {
   Aside(const WorkerConfig& config, const ModelConfig& model, const Shard& shard)
       : config_(config), model_(model), shard_(shard) {}
 
-  // A newer Load drops what an older one began; an older one is ignored. `refusal`: why this worker
-  // cannot make anything ready now.
+  // A newer Load replaces an older one; an older one is ignored. `refusal`: why this worker cannot
+  // stage an epoch now, or OK.
   void Begin(const Load& load, const absl::Status& refusal, WorkerOutbox& outbox);
   void On(const LoadedAside& loaded, WorkerOutbox& outbox);
   void On(const Connect& connect, WorkerOutbox& outbox);
   void On(const ConnectedAside& connected, WorkerOutbox& outbox);
 
-  // The tables of exactly this epoch when it is connected. Otherwise whatever there is, is dropped:
-  // an epoch that comes the old way ends what was made ready for any other.
+  // The tables of the staged epoch, if `prepare` is for exactly that epoch and it is connected.
+  // Otherwise the staged epoch is discarded.
   std::optional<EpochTables> Take(const Prepare& prepare, WorkerOutbox& outbox);
   void Drop(WorkerOutbox& outbox);
   bool active() const { return stage_ != Stage::kNone; }
@@ -40,12 +40,12 @@ class Aside {
   const Shard& shard_;
   Stage stage_ = Stage::kNone;
   Epoch newest_;      // of all Loads so far
-  Prepare prepared_;  // as it will come
+  Prepare prepared_;  // the Prepare that must follow
   Slot slot_;
   std::optional<EpochTables> tables_;
 };
 
-// InternalError naming the first expert that `tables` give this worker and the shard lacks.
+// InternalError names the first expert that `tables` assign to this worker and that the shard lacks.
 absl::Status CheckHeld(const EpochTables& tables, const ModelConfig& model, const Shard& shard);
 
 }  // namespace conclave

@@ -93,6 +93,7 @@ absl::Status BeginStep(StepContext& step) {
   step.times = {};
   step.bad_router_rows = 0;
   step.logits_done = 0;
+  step.round = 0;
   LayRows(step);
   LayLogitRows(step);
   MakeRoomForRoutes(step);

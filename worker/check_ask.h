@@ -1,5 +1,5 @@
-// Whether a step may start at all: its epoch, order, digest and sizes. What it does to sequences is
-// checked when it is staged (sequences.h).
+// Whether a step may start: its epoch, order, digest and sizes. What it does to sequences is checked
+// by Sequences::Stage.
 #pragma once
 
 #include "absl/status/status.h"

@@ -21,7 +21,7 @@ struct Field {
   float scale = 1;        // 1 / temperature
   float max = 0;          // of the scaled logits
   double log_min_p = 0;   // survivors are at most so far below the best; -inf: all
-  std::size_t limit = 0;  // and at most so many
+  std::size_t limit = 0;  // at most this many of them
   double total = 0;       // weight of all survivors
 
   double Below(float logit) const {

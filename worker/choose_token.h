@@ -10,9 +10,9 @@
 //   5. draw UniformAt(seed, position) times the weight left, walking best first
 //
 // Order is (adjusted logit descending, id ascending) everywhere. Sums are in double: over a prefix
-// in that order; over the whole vocabulary (no top_k) by the kernel set's logit_stats, in its fixed
-// slices. So no more of the vocabulary is sorted than the draw has to walk. NaN is never chosen; a
-// row without any number gives token 0.
+// in that order, and over the whole vocabulary (no top_k) by the kernel set's logit_stats, in its
+// fixed slices. So only the part of the vocabulary that the draw walks is sorted. NaN is never
+// chosen; a row without any number gives token 0.
 #pragma once
 
 #include <cstdint>

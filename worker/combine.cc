@@ -40,8 +40,27 @@ void Gather(StepContext& step) {
           reinterpret_cast<const float*>(answer);
       answer += step.frame_shape.answer_bytes;
     }
-    step.result.exchange_bytes += frame.size();
+    step.result.bytes_received += frame.size();
   }
+}
+
+// Each row of the slice gets its answers, all of them in this round, in k order.
+void Add(StepContext& step) {
+  const RowRange slice = step.slice();
+  if (slice.count == 0) return;
+  Workspace& ws = step.ws;
+  const std::int64_t answers = slice.count * step.model.topk;
+  step.lanes.Run([&](const Lane& lane) {
+    step.kernels.combine({.answers = ws.answers.first(static_cast<std::size_t>(answers)),
+                          .weights = ws.route_weights.slice(slice.begin, slice.count),
+                          .hidden = ws.hidden.slice(slice.begin, slice.count)},
+                         lane);
+  });
+  step.Charge(PhaseId::kCombine,
+              {.bytes = static_cast<std::uint64_t>((answers + 2 * slice.count) *
+                                                   step.model.hidden) *
+                        sizeof(float),
+               .ops = static_cast<std::uint64_t>(2 * answers * step.model.hidden)});
 }
 
 }  // namespace
@@ -50,19 +69,9 @@ After Combine(StepContext& step) {
   step.error = ForEachPeer(step, [&](int peer) { return Verify(step, peer); });
   if (!step.error.ok()) return After::kBroken;
   Gather(step);
-  if (step.rows == 0) return After::kNext;
-  Workspace& ws = step.ws;
-  const std::int64_t answers = step.rows * step.model.topk;
-  step.lanes.Run([&](const Lane& lane) {
-    step.kernels.combine({.answers = ws.answers.first(static_cast<std::size_t>(answers)),
-                          .weights = ws.route_weights.slice(0, step.rows),
-                          .hidden = ws.hidden.slice(0, step.rows)},
-                         lane);
-  });
-  step.Charge(PhaseId::kCombine,
-              {.bytes = static_cast<std::uint64_t>((answers + 2 * step.rows) * step.model.hidden) *
-                        sizeof(float),
-               .ops = static_cast<std::uint64_t>(2 * answers * step.model.hidden)});
+  Add(step);
+  if (++step.round < step.ask->rounds) return After::kAgain;
+  step.round = 0;
   return After::kNext;
 }
 

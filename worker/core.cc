@@ -26,11 +26,11 @@ Memory& MemoryOf(const WorkerConfig& config) {
 
 WorkspaceShape ShapeOf(const WorkerConfig& config, const ModelConfig& model,
                        const KernelSet& kernels, const Lanes& lanes) {
-  return {.model = model,
-          .kernels = kernels,
-          .rows = OwnRows(config),
-          .arrivals = config.arrivals_max,
-          .lanes = lanes.count()};
+  WorkspaceShape shape{
+      .model = model, .kernels = kernels, .rows = OwnRows(config), .lanes = lanes.count()};
+  shape.arrivals =
+      config.arrivals_max > 0 ? config.arrivals_max : ArrivalsFor(shape, kRoundBytes);
+  return shape;
 }
 
 }  // namespace
@@ -70,6 +70,8 @@ class WorkerCore::Impl {
               .progress = progress_,
               .expert_rows = expert_rows_} {
     config_.rows_max = OwnRows(config);
+    config_.arrivals_max =
+        static_cast<std::int32_t>(ShapeOf(config, model, kernels, lanes).arrivals);
   }
 
   Hello SayHello(std::string standby_address) const;
@@ -198,7 +200,7 @@ void WorkerCore::Impl::OnTold(const Prepare& prepare, WorkerOutbox& outbox) {
   if (std::optional<EpochTables> ready = aside_.Take(prepare, outbox)) {
     tables_ = *std::move(ready);
     stage_ = Stage::kOpening;
-    outbox.push_back(ChangeOver{prepare.epoch});
+    outbox.push_back(SwitchToStagedExchange{prepare.epoch});
     return;
   }
   outbox.push_back(CloseExchange{});

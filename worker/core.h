@@ -15,7 +15,7 @@
 //   LoadedAside      Tell{Loaded}
 //   TOLD Connect     ConnectAside{view}                         answered by ConnectedAside
 //   ConnectedAside   Tell{Connected}; DropAside if not all were heard
-//   TOLD Prepare of that epoch      ChangeOver                  answered by ExchangeOpened, at once
+//   TOLD Prepare of that epoch      SwitchToStagedExchange      answered by ExchangeOpened, at once
 //   TOLD Prepare of another         DropAside, CloseExchange, LoadExperts ...
 //   TOLD a newer Load               DropAside, LoadAside
 // A Load while experts of a Prepare are being loaded is answered with Loaded{ok = false}.
@@ -52,7 +52,7 @@ struct WorkerConfig {
   DType kv_dtype = DType::kBf16;
   std::int32_t kv_blocks = 0;
   std::int32_t rows_max = 512;       // rows of its own per step; 0 for role expert
-  std::int32_t arrivals_max = 4096;  // rows arriving in one exchange, over all sources
+  std::int32_t arrivals_max = 0;     // rows of others in one round; 0: what kRoundBytes hold
   std::int32_t sequences_max = 1024;
   std::uint64_t model_identity = 0;       // Checkpoint::identity
   std::uint64_t expert_memory_bytes = 0;  // room for experts; 0: no limit known
@@ -121,8 +121,9 @@ struct ConnectAside {  // opens that backend and swaps one empty frame with ever
                        // strand
   EpochView view;
 };
-struct ChangeOver {  // that backend is the running one from now on; the other is closed when there is
-                     // time, off the strand
+// The backend that ConnectAside opened is the running one from now on. The edge closes the other one
+// off the strand, when there is time.
+struct SwitchToStagedExchange {
   Epoch epoch;
 };
 struct DropAside {};  // that backend is closed, the load in the background ends
@@ -143,8 +144,9 @@ struct Exit {  // Goodbye: the process ends; code 0 when drained
   bool failed = false;
   std::string reason;
 };
-using WorkerEffect = std::variant<Tell, LoadExperts, LoadAside, ConnectAside, ChangeOver, DropAside,
-                                  TrimExperts, OpenExchange, StartExchange, CloseExchange, Exit>;
+using WorkerEffect =
+    std::variant<Tell, LoadExperts, LoadAside, ConnectAside, SwitchToStagedExchange, DropAside,
+                 TrimExperts, OpenExchange, StartExchange, CloseExchange, Exit>;
 using WorkerOutbox = std::vector<WorkerEffect>;
 
 class WorkerCore {

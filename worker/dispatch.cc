@@ -32,8 +32,9 @@ void Pack(const StepContext& step, int peer, std::span<std::byte> bytes) {
   }
   for (std::size_t e = 0; e < owned.size(); ++e) frame.counts[e] = counts[owned[e]];
   const auto row_bytes = static_cast<std::size_t>(step.frame_shape.row_bytes);
+  const Activations normed = step.ws.normed.slice(step.slice().begin, step.slice().count);
   for (std::size_t r = 0; r < rows.size(); ++r) {
-    std::memcpy(frame.rows + r * row_bytes, step.ws.normed.row(rows[r]), row_bytes);
+    std::memcpy(frame.rows + r * row_bytes, normed.row(rows[r]), row_bytes);
   }
   SealFrame(bytes);
 }
@@ -43,7 +44,8 @@ void Pack(const StepContext& step, int peer, std::span<std::byte> bytes) {
 After Dispatch(StepContext& step) {
   Workspace& ws = step.ws;
   DispatchPlan& plan = step.epoch->dispatch();
-  plan.Build(ws.route_ids.slice(0, step.rows), step.epoch->Servers(step.moe_layer()));
+  const RowRange slice = step.slice();
+  plan.Build(ws.route_ids.slice(slice.begin, slice.count), step.epoch->Servers(step.moe_layer()));
   if (step.alone()) return After::kNext;  // rows stay where they are
 
   std::size_t used = 0;

@@ -12,7 +12,7 @@ After Embed(StepContext& step) {
         {.ids = ws.token_ids.first(rows), .table = table, .out = ws.hidden.slice(0, step.rows)},
         lane);
   });
-  // Angles depend on the position alone: once per step, not per layer. Lanes divide rows.
+  // Angles depend on the position alone: once per step, not per layer. Threads divide rows.
   step.lanes.Run([&](const Lane& lane) {
     const std::int64_t each = (step.rows + lane.count - 1) / lane.count;
     const std::int64_t begin = std::min(step.rows, each * lane.index);

@@ -18,27 +18,21 @@ absl::Status Verify(const StepContext& step, int peer) {
                         step.epoch->Owned(step.moe_layer(), step.epoch->self()), frame);
 }
 
-// Every frame is checked completely before a byte of any is used. An answer frame is laid out for
-// each: experts write their answers where they leave from.
+// Every frame is checked completely before a byte of any is used; none has more rows than its
+// sender's slice, so there is memory for the answers to all of them. An answer frame is laid out
+// for each: experts write their answers where they leave from.
 absl::Status Arrive(StepContext& step) {
   RETURN_IF_ERROR(ForEachPeer(step, [&](int peer) { return Verify(step, peer); }));
   Workspace& ws = step.ws;
-  std::int64_t rows = 0;
   std::size_t used = 0;
   for (int peer = 0; peer < step.epoch->peers(); ++peer) {
     if (peer == step.epoch->self()) continue;
     const std::span<std::byte> frame = ws.dispatch_in.From(step.epoch->slot(peer));
     const auto* header = reinterpret_cast<const FrameHeader*>(frame.data());
-    rows += header->rows;
-    if (rows > step.ask->rows_in_all - step.rows) {
-      return absl::DataLossError(absl::StrCat("more rows came than the plan has: slot ",
-                                              step.epoch->slot(peer).value, " sent ",
-                                              header->rows));
-    }
     const std::size_t bytes = SendBackFrameBytes(step.frame_shape, header->slots);
     ws.frames[static_cast<std::size_t>(peer)] = ws.sendback_out.subspan(used, bytes);
     used += bytes;
-    step.result.exchange_bytes += frame.size();
+    step.result.bytes_received += frame.size();
   }
   step.Charge(PhaseId::kDispatch, {.bytes = ws.dispatch_in.bytes()});
   return absl::OkStatus();
@@ -49,10 +43,11 @@ absl::Status Arrive(StepContext& step) {
 template <typename Use>
 void ForEachSlot(const StepContext& step, Use use) {
   const Workspace& ws = step.ws;
+  const Activations normed = ws.normed.slice(step.slice().begin, step.slice().count);
   for (int peer = 0; peer < step.epoch->peers(); ++peer) {
     if (peer == step.epoch->self()) {
       for (const DispatchEntry& entry : step.epoch->dispatch().SlotsFor(peer)) {
-        use(entry.expert, ws.normed.row(entry.row),
+        use(entry.expert, normed.row(entry.row),
             ws.local_answers.row(entry.row * step.model.topk + entry.k));
       }
       continue;

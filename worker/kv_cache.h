@@ -23,8 +23,8 @@ class KvCache {
   // CHECKs that the memory is there: it is reserved at start.
   explicit KvCache(const Args& args);
 
-  // A block that is used for the first time. Ids rise slowly, so the memory of those that come next
-  // can be made ready before a step needs it: the first few at once, in the constructor.
+  // Announces that a step uses this block. Block ids rise slowly, so the memory of the next ones can
+  // be prefaulted before a step needs it. The constructor does so for the first few.
   void Use(std::int32_t block);
 
   std::byte* layer(int index) const {
@@ -41,8 +41,8 @@ class KvCache {
   std::size_t layer_bytes_;
   int layers_;
   Memory& memory_;
-  std::int32_t ahead_;      // so many blocks are made ready at a time
-  std::int32_t ready_ = 0;  // blocks below are ready, or soon will be
+  std::int32_t ahead_;      // how many blocks are prefaulted at a time
+  std::int32_t ready_ = 0;  // blocks below this one are prefaulted, or soon will be
   MemoryBlock bytes_;
 };
 

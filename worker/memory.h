@@ -1,4 +1,4 @@
-// Where large memory comes from. The edge gives huge pages; tests and the simulator give the heap.
+// Where large memory comes from: huge pages in a real worker, the heap in tests and the simulator.
 #pragma once
 
 #include <cstddef>
@@ -11,27 +11,28 @@
 
 namespace conclave {
 
-// Take: `bytes` zeroed bytes (0 is allowed) on a 64-byte boundary, or ResourceExhausted. Every span
-// taken is given back whole. Thread-safe if the shard is loaded while steps run; else one caller at
-// a time is enough.
+// Take returns `bytes` zeroed bytes (0 is allowed) on a 64-byte boundary, or ResourceExhausted. The
+// caller gives every span back whole. An implementation is thread-safe if its shard is loaded while
+// steps run; otherwise one caller at a time is enough.
 class Memory {
  public:
   virtual ~Memory() = default;
   virtual absl::StatusOr<std::span<std::byte>> Take(std::size_t bytes) = 0;
   virtual void Give(std::span<std::byte> bytes) = 0;
-  // These bytes of a span that was taken will be written soon: the first touch of a page can take
-  // milliseconds, better spent beside a step than in it. Waits for nothing; changes no byte.
+  // Announces that these bytes of a span will be written soon, so that their pages are faulted in
+  // before a step needs them: a page's first touch can take milliseconds. Does not wait; changes no
+  // byte.
   virtual void Expect(std::span<std::byte> bytes) { static_cast<void>(bytes); }
-  // One step towards keeping `spans` spans of `bytes` ready, all their pages found, for Takes of
-  // just so many bytes. Takes milliseconds, on the caller's thread. False: there is nothing more to
-  // do, or nothing that can be done now. Any thread, one caller at a time.
+  // Prefaults one more allocation towards a reserve of `spans` spans of `bytes`, which Takes of
+  // exactly that size will use. Takes milliseconds on the caller's thread. False when the reserve is
+  // full or cannot grow now. Any thread, one caller at a time.
   virtual bool Stock(std::size_t bytes, std::size_t spans) {
     static_cast<void>(bytes);
     static_cast<void>(spans);
     return false;
   }
-  // What Take could give now and nobody would miss: memory may be promised first and only found
-  // wanting when it is written to, which ends the process. A guess; any thread.
+  // Bytes that can be allocated without risking the OOM killer: an overcommitting kernel grants more
+  // and ends the process when the memory is written to. An estimate. Any thread.
   virtual std::uint64_t Left() const { return std::numeric_limits<std::uint64_t>::max(); }
 };
 
@@ -43,7 +44,7 @@ class HeapMemory final : public Memory {
 };
 HeapMemory& SharedHeap();  // has no state
 
-// One span taken, given back at the end.
+// Owns one span: takes it, and gives it back when destroyed.
 class MemoryBlock {
  public:
   MemoryBlock() = default;
@@ -69,7 +70,7 @@ class MemoryBlock {
   std::span<std::byte> bytes_;
 };
 
-// Makes the kernel find all pages of bytes that are zero still.
+// Faults in all pages of a span, which must still be zero.
 void Touch(std::span<std::byte> zeroed);
 
 }  // namespace conclave

@@ -40,8 +40,8 @@ void Choose(StepContext& step, const LogitRow& wanted, const LogprobArgs& row, S
 
 }  // namespace
 
-// The block of rows whose logits are there. Rows are independent: lanes take them one by one, each
-// with a room of its own.
+// The block of rows whose logits are computed. Rows are independent: threads take them one by one,
+// and each thread has a room of its own.
 After Sample(StepContext& step) {
   Workspace& ws = step.ws;
   const std::int64_t rows = std::min(kLogitRows, step.logit_rows - step.logits_done);

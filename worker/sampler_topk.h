@@ -18,7 +18,7 @@ class Ranking {
   // `order` has room for every id of `values`.
   Ranking(std::span<const float> values, std::span<TokenId> order)
       : values_(values), order_(order) {}
-  // The i-th best, or -1 when there are not so many numbers.
+  // The i-th best, or -1 when the row has fewer numbers than that.
   TokenId At(std::size_t i);
 
  private:

@@ -9,7 +9,7 @@
 namespace conclave {
 namespace {
 
-// Room for so many tokens beyond those a sequence opens with; then vectors double.
+// Room for this many tokens beyond those a sequence opens with; after that, vectors double.
 constexpr std::size_t kTokensReserve = 1024;
 // A slot whose sequence needed more than this gives the memory back when it closes.
 constexpr std::size_t kTokensKept = 16384;

@@ -1,6 +1,6 @@
-// The sequences that live on this worker: token ids (prompt, then what was sampled), block table,
-// how much of it is computed. A step first stages what its part changes, then runs, and only at its
-// very end commits; a broken step is rolled back and can be run again.
+// The sequences on this worker: token ids (prompt, then sampled), block table, and how many
+// positions are computed. A step first stages the changes of its part, then runs, and commits them
+// at its end. A broken step is rolled back and can be run again.
 #pragma once
 
 #include <cstdint>

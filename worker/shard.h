@@ -22,7 +22,7 @@
 
 namespace conclave {
 
-// Packed bytes done of bytes in all; called from one of the lanes at a time, now and then.
+// Packed bytes done of bytes in all; called now and then, from one of the threads at a time.
 using LoadProgressFn = std::function<void(std::uint64_t done, std::uint64_t total)>;
 
 class Shard {
@@ -33,17 +33,17 @@ class Shard {
     const TensorSource& tensors;
     const KernelSet& kernels;
     Role role = Role::kWorker;
-    Lanes& lanes;  // that LoadMissingExperts packs on
+    Lanes& lanes;  // the threads on which LoadMissingExperts packs
     Memory& memory = SharedHeap();
     LoadProgressFn progress;                // may be empty
     std::uint64_t expert_memory_bytes = 0;  // room for experts; 0: no limit but the memory's
   };
-  // What a placement gives to a slot.
+  // The experts that a placement gives to one worker.
   struct Share {
     const Placement& placement;
     Slot slot;
   };
-  // An expert that is ready, but not the shard's yet.
+  // An expert that is packed, but not in the shard yet.
   struct PackedExpert {
     std::size_t index = 0;
     MemoryBlock block;
@@ -66,27 +66,27 @@ class Shard {
     return Load(args, args.lanes);
   }
 
-  // Packs what is missing of a share on all lanes, as fast as they can. What is not of it is kept,
-  // unless there is no room for both. On error the shard holds what it held, at least of the share,
-  // and the call may be repeated. Not while a step runs. ResourceExhausted says the sizes.
-  // Cancelled: `stop` became true; what was packed by then stays.
+  // Packs the missing experts of a share on all threads, as fast as they can. Experts outside of the
+  // share are kept unless there is no room for both. After an error the shard still holds what it
+  // held of the share, and the call may be repeated. Must not be called while a step runs.
+  // ResourceExhausted gives the sizes. Cancelled: `stop` became true; what was packed stays.
   absl::Status LoadMissingExperts(const Placement& placement, Slot slot,
                                   const std::atomic<bool>& stop);
   absl::Status LoadMissingExperts(const Placement& placement, Slot slot) {
     return LoadMissingExperts(placement, slot, std::atomic<bool>(false));
   }
 
-  // The same in small steps, for a thread that loads while steps run with other experts: ask what
-  // is missing, pack one after another, put each. Missing, Room, Put and Trim (and
-  // LoadMissingExperts): one caller at a time. Pack: any thread. Meanwhile steps may use experts
-  // that are not of these.
+  // The same in small parts, for a thread that loads while steps run with other experts: list the
+  // missing experts, Pack one after another, Put each. Missing, Room, Put, Trim and
+  // LoadMissingExperts: one caller at a time. Pack: any thread. Meanwhile steps may use the experts
+  // that the shard already holds.
   absl::StatusOr<std::vector<std::size_t>> Missing(const Share& share) const;  // InvalidArgument
-  absl::Status Room(std::size_t experts) const;  // for so many more; ResourceExhausted
+  absl::Status Room(std::size_t experts) const;  // OK if that many more fit, or ResourceExhausted
   absl::StatusOr<PackedExpert> Pack(std::size_t index) const;
   void Put(PackedExpert expert);
-  // Memory for so many more, as far as the limit allows; as Memory::Stock.
+  // Reserves memory for that many more experts, as far as the limit allows; see Memory::Stock.
   bool Stock(std::size_t experts) const;
-  // Drops every expert that is in no share; the memory is the caller's to give back.
+  // Drops every expert that is in none of the shares. The caller gives the memory back.
   std::vector<MemoryBlock> Trim(std::span<const Share> keep);
 
   const Layer& layer(int index) const { return layers_[static_cast<std::size_t>(index)]; }

@@ -130,7 +130,7 @@ absl::Status Shard::LoadMissingExperts(const Placement& placement, Slot slot,
   return PackMissing(share, stop);
 }
 
-// Each lane puts what it has packed: the places are different ones.
+// Each thread puts what it has packed: no two threads put the same expert.
 absl::Status Shard::PackMissing(const Share& share, const std::atomic<bool>& stop) {
   ASSIGN_OR_RETURN(const std::vector<std::size_t> missing, Missing(share));
   RETURN_IF_ERROR(Room(missing.size()));

@@ -1,4 +1,4 @@
-// How much a worker may have to load at once.
+// How many experts a worker may have to load at once when another worker is lost.
 #pragma once
 
 #include <cstddef>
@@ -8,9 +8,9 @@
 
 namespace conclave {
 
-// Of all layers together: the share of `slot` in the experts that nobody would hold if one other
-// owner were lost, whichever is worst. They are divided evenly among the other owners and `slot`.
-// 0: nobody else owns any, or each has two owners.
+// Over all layers: the share of `slot` in the experts that would have no owner if one other worker
+// were lost, for the worst such worker. They are divided evenly among the remaining owners. 0 when
+// no other worker owns any, or every expert has two owners.
 std::size_t ExpertsToSpareFor(const Placement& placement, Slot slot);
 
 }  // namespace conclave

@@ -10,8 +10,10 @@ constexpr Phase kFirstPhases[] = {
     {PhaseId::kEmbed, Embed},
 };
 constexpr Phase kMoePhases[] = {
-    {PhaseId::kAttend, Attend},       // hidden += attention(hidden)
-    {PhaseId::kRoute, Route},         // which experts, with what weight
+    {PhaseId::kAttend, Attend},  // hidden += attention(hidden)
+    {PhaseId::kRoute, Route},    // which experts, with what weight
+};
+constexpr Phase kRoundPhases[] = {    // once per round, each for a slice of the rows
     {PhaseId::kDispatch, Dispatch},   // packs rows by owner; ends in an exchange
     {PhaseId::kExperts, RunExperts},  // arrived -> answered
     {PhaseId::kSendBack, SendBack},   // packs answers by origin; ends in an exchange
@@ -25,16 +27,6 @@ constexpr Phase kLastPhases[] = {
     {PhaseId::kLogits, Logits},  // these two alternate over blocks of rows
     {PhaseId::kSample, Sample},
 };
-
-std::span<const Phase> PhasesOf(FfnKind ffn) {
-  switch (ffn) {
-    case FfnKind::kMoe:
-      return kMoePhases;
-    case FfnKind::kDense:
-      return kDensePhases;
-  }
-  return {};
-}
 
 // Times one phase.
 class Span {
@@ -53,13 +45,25 @@ class Span {
 }  // namespace
 
 StepRun::StepRun(const ModelConfig& model) {
-  for (const Phase& phase : kFirstPhases) stops_.push_back({&phase, 0});
+  Append(kFirstPhases, 0);
   for (std::size_t l = 0; l < model.layers.size(); ++l) {
-    for (const Phase& phase : PhasesOf(model.layers[l].ffn)) {
-      stops_.push_back({&phase, static_cast<int>(l)});
+    const int layer = static_cast<int>(l);
+    switch (model.layers[l].ffn) {
+      case FfnKind::kMoe:
+        Append(kMoePhases, layer);
+        Append(kRoundPhases, layer);
+        break;
+      case FfnKind::kDense:
+        Append(kDensePhases, layer);
+        break;
     }
   }
-  for (const Phase& phase : kLastPhases) stops_.push_back({&phase, 0});
+  Append(kLastPhases, 0);
+}
+
+void StepRun::Append(std::span<const Phase> group, int layer) {
+  const std::size_t first = stops_.size();
+  for (const Phase& phase : group) stops_.push_back({&phase, layer, first});
 }
 
 Progress StepRun::Advance(StepContext& step) {
@@ -75,7 +79,7 @@ Progress StepRun::Advance(StepContext& step) {
       case After::kExchange:
         return Progress::kWaiting;  // resumed by ExchangeDone
       case After::kAgain:
-        cursor_ -= std::size(kLastPhases);
+        cursor_ = stop.again;
         break;
       case After::kBroken:
         return Progress::kBroken;
@@ -89,13 +93,13 @@ FrameExpectation StepContext::Expect(Direction direction, int peer, std::int64_t
           .step = ask->step,
           .plan_digest = ask->digest,
           .moe_layer = moe_layer(),
-          .micro_batch = 0,
+          .round = round,
           .direction = direction,
           .source = epoch->slot(peer),
           .destination = epoch->slot(epoch->self()),
           .experts_owned = static_cast<int>(epoch->Owned(moe_layer(), epoch->self()).size()),
           .slots = slots,
-          .rows_max = ask->rows_in_all - rows,
+          .rows_max = SliceAt(peer).count,
           .topk = model.topk};
 }
 
@@ -104,11 +108,12 @@ void StepContext::Address(Direction direction, int peer, FrameHeader& header) co
   header.magic = kFrameMagic;
   header.source = static_cast<std::uint8_t>(epoch->slot(epoch->self()).value);
   header.destination = static_cast<std::uint8_t>(epoch->slot(peer).value);
-  header.direction = static_cast<std::uint8_t>(direction);
+  header.direction = static_cast<std::uint16_t>(direction);
   header.epoch = ask->epoch.value;
   header.step = ask->step.value;
   header.plan_digest = ask->digest;
-  header.moe_layer = static_cast<std::uint32_t>(moe_layer());
+  header.moe_layer = static_cast<std::uint16_t>(moe_layer());
+  header.round = static_cast<std::uint16_t>(round);
 }
 
 void StepContext::Charge(PhaseId phase, Cost cost) {
@@ -123,7 +128,7 @@ void StepContext::AskExchange(FrameArena& into) {
     if (peer == epoch->self()) continue;
     const std::span<std::byte> frame = ws.frames[static_cast<std::size_t>(peer)];
     ws.sends[sends++] = {epoch->slot(peer), frame};
-    result.exchange_bytes += frame.size();
+    result.bytes_sent += frame.size();
   }
   into.Clear();
   sink = &into;

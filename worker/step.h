@@ -16,6 +16,7 @@
 #include "model/config.h"
 #include "model/rope.h"
 #include "protocol/plan.h"
+#include "protocol/rounds.h"
 #include "worker/core.h"
 #include "worker/epoch_tables.h"
 #include "worker/kv_cache.h"
@@ -67,6 +68,7 @@ struct StepContext {
   const StepAsk* ask = nullptr;
   std::int64_t rows = 0;         // this worker's own
   int layer = 0;                 // of the phase at hand
+  std::int32_t round = 0;        // of the layer's exchange: 0 .. ask->rounds - 1
   std::int64_t logit_rows = 0;   // rows that want logits
   std::int64_t logits_done = 0;  // of them
 
@@ -84,6 +86,11 @@ struct StepContext {
   int moe_layer() const { return model.layers[static_cast<std::size_t>(layer)].moe_index; }
   const Shard::Layer& weights() const { return shard.layer(layer); }
   bool alone() const { return epoch->peers() == 1; }
+  // The rows whose experts run in this round, of this worker and of any peer.
+  RowRange slice() const { return SliceOf(rows, ask->rounds, round); }
+  RowRange SliceAt(int peer) const {
+    return SliceOf(ask->part_rows[static_cast<std::size_t>(peer)], ask->rounds, round);
+  }
   // What a frame from (to) a peer must say. dispatch: `slots` is not known beforehand.
   FrameExpectation Expect(Direction direction, int peer, std::int64_t slots) const;
   // The header of a frame to a peer, but for its counts.
@@ -100,7 +107,7 @@ absl::Status ForEachPeer(StepContext& step, absl::FunctionRef<absl::Status(int p
 enum class After : std::uint8_t {
   kNext,
   kExchange,  // the frames of ws.sends have to go first
-  kAgain,     // logits and sample, for the next block of rows
+  kAgain,     // the phases that repeat as a group, for the next rows
   kBroken,    // step.error says why
 };
 
@@ -113,10 +120,10 @@ struct Phase {
 After Embed(StepContext& step);       // tokens -> hidden
 After Attend(StepContext& step);      // hidden += attention(hidden), K and V written
 After Route(StepContext& step);       // which experts, with what weight
-After Dispatch(StepContext& step);    // rows -> the workers that own their experts
+After Dispatch(StepContext& step);    // a slice of rows -> the workers that own their experts
 After RunExperts(StepContext& step);  // arrived -> answered
 After SendBack(StepContext& step);    // answers -> home
-After Combine(StepContext& step);     // hidden += weighted answers, summed in k order
+After Combine(StepContext& step);     // the slice's hidden += weighted answers, in k order
 After Dense(StepContext& step);       // hidden += ffn(hidden)
 After Logits(StepContext& step);      // hidden -> logits, of a block of rows that want them
 After Sample(StepContext& step);      // logits -> tokens, log-probabilities
@@ -135,7 +142,10 @@ class StepRun {
   struct Stop {
     const Phase* phase;
     int layer;
+    std::size_t again;  // where its group begins: the next stop after kAgain
   };
+  void Append(std::span<const Phase> group, int layer);
+
   std::vector<Stop> stops_;  // the whole table, layer by layer
   std::size_t cursor_ = 0;   // the whole position of a step
 };

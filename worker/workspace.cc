@@ -75,9 +75,12 @@ void Workspace::Describe(Cursor& cursor, Workspace& self, const WorkspaceShape& 
   const ModelConfig& m = shape.model;
   const DType act = shape.kernels.activation;
   const std::int64_t rows = shape.rows;
+  const std::int64_t slice = shape.slice();
   const std::int64_t topk = shape.topk();
   const bool wired = m.moe_layers > 0;
   const bool dense = m.moe_layers < static_cast<int>(m.layers.size());
+  // A dense layer is one expert of every row, and has no rounds.
+  const std::int64_t own_slots = std::max(slice * topk, dense ? rows : 0);
   cursor.Take(self.token_ids, rows);
   cursor.Take(self.positions, rows);
   cursor.Take(self.places, rows);
@@ -99,20 +102,20 @@ void Workspace::Describe(Cursor& cursor, Workspace& self, const WorkspaceShape& 
 
   cursor.Take(self.groups, std::max(1, m.experts));
   cursor.Take(self.group_cursors, m.experts + 1);
-  cursor.Take(self.slot_rows, shape.slots());
-  cursor.Take(self.slot_answers, shape.slots());
+  cursor.Take(self.slot_rows, std::max(own_slots, shape.slots()));
+  cursor.Take(self.slot_answers, std::max(own_slots, shape.slots()));
   cursor.Take(self.middle, act, wired ? shape.slots() : 0, m.expert_width);
   cursor.Take(self.dense_middle, act, dense ? rows : 0, m.ffn_width);
-  cursor.Take(self.local_answers, rows * topk, m.hidden);
-  cursor.Take(self.answers, rows * topk);
+  cursor.Take(self.local_answers, own_slots, m.hidden);
+  cursor.Take(self.answers, own_slots);
 
   // A row goes to at most topk others; everything that comes may be asked of experts here.
   cursor.Take(self.wire_counts, kSlotsMax * std::int64_t{m.experts});
-  cursor.Take(self.dispatch_out, wired ? shape.DispatchBytes(rows * topk, rows * topk) : 0);
+  cursor.Take(self.dispatch_out, wired ? shape.DispatchBytes(slice * topk, slice * topk) : 0);
   cursor.Take(self.dispatch_in_room,
               wired ? shape.DispatchBytes(shape.arrivals, shape.arrivals * topk) : 0);
   cursor.Take(self.sendback_out, wired ? shape.SendBackBytes(shape.arrivals * topk) : 0);
-  cursor.Take(self.sendback_in_room, wired ? shape.SendBackBytes(rows * topk) : 0);
+  cursor.Take(self.sendback_in_room, wired ? shape.SendBackBytes(slice * topk) : 0);
   cursor.Take(self.sends, kSlotsMax);
   cursor.Take(self.frames, kSlotsMax);
 
@@ -136,25 +139,46 @@ void Workspace::Describe(Cursor& cursor, Workspace& self, const WorkspaceShape& 
   }
 }
 
+std::size_t Workspace::BytesFor(const WorkspaceShape& shape) {
+  Workspace counted;
+  Placing counting(nullptr);
+  Describe(counting, counted, shape);
+  return counting.bytes();
+}
+
 Workspace Workspace::Make(const WorkspaceShape& shape, Memory& memory) {
   Workspace workspace;
-  Placing counting(nullptr);
-  Describe(counting, workspace, shape);
-  absl::StatusOr<MemoryBlock> block = MemoryBlock::From(memory, counting.bytes());
+  const std::size_t bytes = BytesFor(shape);
+  absl::StatusOr<MemoryBlock> block = MemoryBlock::From(memory, bytes);
   CONCLAVE_CHECK(block.ok(), "%s", std::string(block.status().message()).c_str());
   workspace.memory = *std::move(block);
   // Else all others would wait while a newcomer's first step finds its pages, one by one.
   Touch({workspace.memory.data(), workspace.memory.size()});
   Placing placing(workspace.memory.data());
   Describe(placing, workspace, shape);
-  CONCLAVE_CHECK(placing.bytes() == counting.bytes(), "%zu bytes of %zu", placing.bytes(),
-                 counting.bytes());
+  CONCLAVE_CHECK(placing.bytes() == bytes, "%zu bytes of %zu", placing.bytes(), bytes);
   std::ranges::fill(
       std::span(workspace.ones.data, static_cast<std::size_t>(shape.rows * workspace.ones.stride)),
       1.0f);
   workspace.dispatch_in = FrameArena(workspace.dispatch_in_room);
   workspace.sendback_in = FrameArena(workspace.sendback_in_room);
   return workspace;
+}
+
+std::int32_t ArrivalsFor(WorkspaceShape shape, std::size_t bytes) {
+  shape.arrivals = 0;
+  const std::size_t without = Workspace::BytesFor(shape);
+  std::int64_t low = kArrivalsLeast;
+  std::int64_t high = std::max(kRoundRowsEnough, shape.rows);
+  while (low < high) {
+    shape.arrivals = low + (high - low + 1) / 2;
+    if (Workspace::BytesFor(shape) - without <= bytes) {
+      low = shape.arrivals;
+    } else {
+      high = shape.arrivals - 1;
+    }
+  }
+  return static_cast<std::int32_t>(low);
 }
 
 }  // namespace conclave

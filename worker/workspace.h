@@ -1,8 +1,10 @@
 // Every buffer of a step, by name and shape, reserved at start. Size and places come from the same
-// lines (Describe). "rows" are this worker's own of one step; "slots" are (row, expert) pairs that
-// it runs, arrivals included.
+// lines (Describe). "rows" are this worker's own of one step, "slice" those of them whose experts run
+// in one round (protocol/rounds.h); "slots" are (row, expert) pairs that it runs in a round, arrivals
+// included.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -21,12 +23,13 @@ inline constexpr std::int64_t kLogitRows = 64;  // rows whose logits exist at on
 struct WorkspaceShape {
   const ModelConfig& model;
   const KernelSet& kernels;
-  std::int64_t rows = 0;
-  std::int64_t arrivals = 0;
+  std::int64_t rows = 0;      // of a step, this worker's own
+  std::int64_t arrivals = 0;  // rows of others in a round; also the most of its own in one
   int lanes = 1;
 
   std::int64_t topk() const { return model.topk > 0 ? model.topk : 1; }
-  std::int64_t slots() const { return (rows + arrivals) * topk(); }
+  std::int64_t slice() const { return std::min(rows, arrivals); }
+  std::int64_t slots() const { return (slice() + arrivals) * topk(); }
   FrameShape frame() const;
   // Upper bounds over all peers.
   std::int64_t DispatchBytes(std::int64_t frame_rows, std::int64_t frame_slots) const;
@@ -81,8 +84,8 @@ struct Workspace {
   std::span<float*> slot_answers;         // [slots] answer row out
   Activations middle;                     // [slots, expert_width]
   Activations dense_middle;               // [rows, ffn_width]; models with dense layers
-  MatrixView<float> local_answers;        // [rows * topk, hidden] of experts that live here
-  std::span<const float*> answers;        // [rows * topk] where combine reads
+  MatrixView<float> local_answers;        // [slice * topk, hidden] of experts here
+  std::span<const float*> answers;        // [slice * topk] where combine reads
 
   // The wire. Frames that came must live until experts (combine) has run.
   std::span<std::uint32_t> wire_counts;  // [peers, experts] while frames are packed
@@ -102,6 +105,8 @@ struct Workspace {
   MatrixView<LogitSliceStats> logit_slices;  // [kLogitRows, slices of the vocabulary]
   std::span<SamplerRoom> sampler_rooms;      // [lanes]
 
+  // What Make would reserve.
+  static std::size_t BytesFor(const WorkspaceShape& shape);
   static Workspace Make(const WorkspaceShape& shape,
                         Memory& memory);  // CHECKs that memory is there
   std::size_t bytes() const { return memory.size(); }
@@ -111,5 +116,14 @@ struct Workspace {
   template <typename Cursor>
   static void Describe(Cursor& cursor, Workspace& self, const WorkspaceShape& shape);
 };
+
+// Memory for rounds unless a worker is told how many rows it takes in one: the rows' activations,
+// what experts make of them, and their answers.
+inline constexpr std::size_t kRoundBytes = std::size_t{512} << 20;
+// More than this many rows in a round gain nothing: every expert has enough of them by then.
+inline constexpr std::int64_t kRoundRowsEnough = 4096;
+// The most `arrivals` for which what a round needs fits `bytes` and there is a gain, but never fewer
+// than kArrivalsLeast. The shape's own `arrivals` are not read.
+std::int32_t ArrivalsFor(WorkspaceShape shape, std::size_t bytes);
 
 }  // namespace conclave

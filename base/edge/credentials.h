@@ -15,8 +15,8 @@ namespace conclave {
 std::shared_ptr<grpc::ServerCredentials> ServerCredentialsFor();
 std::shared_ptr<grpc::ChannelCredentials> ChannelCredentialsFor();
 
-// A connection to a coordinator: kept alive, made again soon when it breaks, without a limit on the
-// size of answers (what was asked for is what comes).
+// A connection to a coordinator. It is kept alive and made again soon after it breaks. The size of
+// answers is not limited: the request decides it.
 std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address);
 
 // Whether `address` (host:port, unix:path) cannot be reached from another machine.

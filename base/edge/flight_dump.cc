@@ -142,7 +142,7 @@ FlightDump::~FlightDump() {
   for (std::size_t i = 0; i < std::size(kFatal); ++i) {
     sigaction(kFatal[i].signal, &g_before[i], nullptr);
   }
-  // Not as before: whoever asks now must not end a process that is about to end.
+  // SIGUSR1 stays ignored: its default action would end a process that is about to end by itself.
   signal(SIGUSR1, SIG_IGN);
   g_plan.count = 0;
   g_installed = false;

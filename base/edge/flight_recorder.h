@@ -1,15 +1,14 @@
-// The last things a process decided, kept in memory for the moment when something goes wrong.
+// What a process decided last, kept in memory for the moment when something goes wrong.
 //
 // Two rings of short records: decisions (who joined, what was refused, which epoch) and work (steps
-// and requests), so that much work does not wash out how it came to be done this way. A record is
-// text of at most kTextBytes, cut beyond, with the time of day and the time since the recorder was
+// and requests). They are apart so that many steps do not overwrite the decision that led to them.
+// A record is text, cut after kTextBytes, with the time of day and the time since the recorder was
 // made. Lines are plain ASCII:
 //
 //   2031-05-04T12:00:00.123456Z +12.345678 slot 3 joins
 //
-// Threading: any thread notes and reads at any time. Noting takes well under a microsecond, neither
-// allocates nor waits; a record that another thread is writing at this moment is skipped by
-// readers.
+// Threading: any thread may note and read at any time. Noting takes well under a microsecond; it
+// neither allocates nor waits. Readers skip a record that another thread is writing.
 #pragma once
 
 #include <array>
@@ -34,7 +33,7 @@ class FlightRecorder {
   static constexpr std::size_t kWork = 4096;
   static constexpr std::size_t kTextBytes = 224;
 
-  // `name`: of the process, for whoever reads several ("coordinator", "worker").
+  // `name` is the process's ("coordinator", "worker"), for readers of several recorders.
   explicit FlightRecorder(std::string name);
   FlightRecorder(const FlightRecorder&) = delete;
   FlightRecorder& operator=(const FlightRecorder&) = delete;
@@ -58,7 +57,8 @@ class FlightRecorder {
 
  private:
   static constexpr std::size_t kWords = kTextBytes / 8;
-  // Every word is atomic, so that a reader beside a writer is defined; `state` says what it saw.
+  // Every word is atomic, so that reading while another thread writes is defined; `state` tells the
+  // reader whether the record was complete.
   struct Cell {
     std::atomic<std::uint64_t> state{0};  // 0: empty; kBusy: being written; else the ticket + 1
     std::atomic<std::int64_t> wall{0}, steady{0};

@@ -20,7 +20,7 @@ struct MachineReading {
 };
 
 // Keeps the memory that bandwidth is read from, several times the last-level cache, so that a
-// reading costs its budget and no more. Use from one thread; the lanes do the work.
+// reading costs its budget at most. Use from one thread; the team's threads do the work.
 class MachineMeter {
  public:
   MachineMeter();

@@ -6,7 +6,7 @@
 namespace conclave {
 namespace {
 
-constexpr int kChains = 24;  // latency times throughput of the slowest of these, with room
+constexpr int kChains = 24;  // latency times throughput of the slowest instruction, with room
 
 void Read(const std::byte* data, std::size_t bytes) {
   __m512i sum = _mm512_setzero_si512();

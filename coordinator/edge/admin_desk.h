@@ -15,7 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/edge/flight_recorder.h"
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 
 namespace conclave {
 

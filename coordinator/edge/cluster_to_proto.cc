@@ -99,6 +99,9 @@ v1::GetClusterResponse ToProto(const ClusterStatus& status, Micros now, bool wit
     phase.set_ops(status.phases[i].ops);
   }
   response.set_steps(status.steps);
+  response.set_exchange_sent_bytes(status.bytes_sent);
+  response.set_exchange_received_bytes(status.bytes_received);
+  response.set_bad_router_rows(status.bad_router_rows);
   return response;
 }
 

@@ -88,18 +88,32 @@ struct Describe {
     recorder.Note("link ", event.link.value, ": gone: ", event.reason);
   }
   void operator()(const Ticked&) const {}
+  void operator()(const TextJudged& event) const {
+    if (!event.stop) return;
+    recorder.NoteWork("request ", event.request.value, ": a stop string ends it after ",
+                      event.stop->completion_tokens, " tokens");
+  }
   void operator()(const DrainAsked& event) const {
     recorder.Note("an operator asks to drain ", event.worker);
   }
   void operator()(const RebalanceAsked&) const { recorder.Note("an operator asks to rebalance"); }
 
   // Effects.
-  void operator()(const TellClient& effect) const {
-    if (!effect.part.ending) return;
-    const Ending& ending = *effect.part.ending;
-    recorder.NoteWork("request ", effect.request.value,
+  void Ends(RequestId request, const Ending& ending) const {
+    recorder.NoteWork("request ", request.value,
                       " ends: ", kEndNames[static_cast<std::size_t>(ending.end)], ", ",
                       ending.usage.completion_tokens, " tokens, ", ending.message);
+  }
+  void operator()(const TellText& effect) const {
+    if (const auto* ending = std::get_if<TextEnding>(&effect.what)) {
+      Ends(effect.request, ending->ending);
+    } else if (const auto* change = std::get_if<TextStreamChange>(&effect.what)) {
+      recorder.NoteWork("request ", effect.request.value, " is read by stream ",
+                        change->stream.value);
+    }
+  }
+  void operator()(const TellClient& effect) const {
+    if (effect.part.ending) Ends(effect.request, *effect.part.ending);
   }
   void operator()(const TellWorker& effect) const {
     std::visit([&](const auto& message) { Of(effect.link, message); }, effect.message);
@@ -122,7 +136,7 @@ void CoordinatorRecord::Asked(const StepAsk& ask, Micros now) {
       recorder_.NoteWork("step ", step.step.value, " of epoch ", step.epoch.value, ": ",
                          step.results, " of ", step.parts, " results");
     }
-    step = {.epoch = ask.epoch, .step = ask.step, .asked = now, .rows = ask.rows_in_all};
+    step = {.epoch = ask.epoch, .step = ask.step, .asked = now, .rows = ask.rows_in_all()};
   }
   ++step.parts;
 }

@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "base/edge/flight_recorder.h"
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 
 namespace conclave {
 

@@ -64,6 +64,8 @@ grpc::Status StatusOf(const Ending& ending) {
       return Unavailable(ending.message);
     case End::kReplaced:
       return Make({grpc::StatusCode::ABORTED, "REPLACED", ending.message});
+    case End::kOutgrown:
+      return TooLarge(ending.message);
     case End::kInternal:
       break;
   }

@@ -5,7 +5,7 @@
 #include <iterator>
 #include <string_view>
 
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 #include "coordinator/edge/translate.h"
 #include "grpcpp/support/status.h"
 
@@ -16,7 +16,8 @@ inline constexpr const char* kErrorDomain = "conclave";
 // What endings are called in metrics and records, by End.
 inline constexpr const char* kEndNames[] = {"stop",        "length",   "cancelled",
                                             "deadline",    "refused",  "overloaded",
-                                            "unavailable", "replaced", "internal"};
+                                            "unavailable", "replaced", "outgrown",
+                                            "internal"};
 static_assert(std::size(kEndNames) == static_cast<std::size_t>(End::kInternal) + 1);
 
 // OK for endings that are messages (stop, length, cancelled on request).

@@ -14,7 +14,8 @@ constexpr const char* kMessageNames[] = {"hello",     "ready",         "step_res
                                          "connected", "recorder_told"};
 constexpr const char* kEventNames[] = {"client_asked", "client_left", "abort_asked",
                                        "worker_arrived", "worker_said", "worker_gone",
-                                       "tick", "drain_asked", "rebalance_asked"};
+                                       "tick", "drain_asked", "rebalance_asked",
+                                       "text_judged"};
 static_assert(std::size(kMessageNames) == std::variant_size_v<FromWorker>);
 static_assert(std::size(kEventNames) == std::variant_size_v<CoordinatorEvent>);
 constexpr std::size_t kPublish = std::size(kMessageNames) + std::size(kEventNames);

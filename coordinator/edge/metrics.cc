@@ -123,8 +123,13 @@ void AddTotals(const ClusterStatus& status, Page& page) {
                status.resumed);
   page.Counter("conclave_requests_attached_total", "Streams that took a live request over",
                status.attached);
-  page.Counter("conclave_exchange_bytes_total", "Bytes sent between workers",
-               status.exchange_bytes);
+  page.Counter("conclave_exchange_sent_bytes_total", "Bytes that workers sent to one another",
+               status.bytes_sent);
+  page.Counter("conclave_exchange_received_bytes_total",
+               "Bytes that workers received from one another", status.bytes_received);
+  page.Counter("conclave_bad_router_rows_total",
+               "Rows whose router logits are not numbers, once per layer",
+               status.bad_router_rows);
   page.Start("conclave_request_success_total", "Requests ended, by reason", MetricType::Counter);
   for (std::size_t i = 0; i < std::size(kEndNames); ++i) {
     const std::uint64_t count = i < status.endings.size() ? status.endings[i] : 0;

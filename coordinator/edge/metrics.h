@@ -6,8 +6,9 @@
 #include <memory>
 #include <string>
 
-#include "coordinator/core.h"
+#include "coordinator/cluster_status.h"
 #include "coordinator/edge/event_times.h"
+#include "coordinator/events.h"
 
 namespace conclave {
 

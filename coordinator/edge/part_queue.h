@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <deque>
 
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 
 namespace conclave {
 

@@ -3,6 +3,7 @@
 #include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <thread>
@@ -22,6 +23,7 @@
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/grpcpp.h"
 #include "model/edge/checkpoint.h"
+#include "model/params.h"
 
 namespace conclave {
 namespace {
@@ -32,6 +34,8 @@ constexpr int kPingMinMs = 10'000;            // clients may ping so often: pref
 constexpr int kKeepaliveMs = 20'000;          // and we do, so that a dead client shows
 constexpr int kKeepaliveTimeoutMs = 10'000;
 constexpr int kConnectionAgeMs = 30 * 60'000;  // clients spread over new replicas; calls go on
+
+constexpr int kTextThreadsMax = 4;
 
 // host:port + 1; port 0 stays 0.
 absl::StatusOr<std::string> NextPort(const std::string& address) {
@@ -70,19 +74,20 @@ absl::StatusOr<std::unique_ptr<grpc::Server>> Listen(grpc::ServerBuilder& builde
   return server;
 }
 
-CoordinatorCore::Model ModelOf(const ServedModel& model) {
+ServedModel ModelOf(const OpenedModel& model) {
   const ModelConfig& config = model.config;
   return {.facts = model.facts,
           .eos_ids = config.eos_ids,
           .temperature = config.default_temperature,
           .top_p = config.default_top_p,
           .repetition_penalty = config.default_repetition_penalty,
-          .top_k = config.default_top_k};
+          .top_k = config.default_top_k,
+          .context_per_row = ContextPerRow(config)};
 }
 
-absl::StatusOr<ServedModel> OpenModel(const CoordinatorOptions& options) {
+absl::StatusOr<OpenedModel> OpenModel(const CoordinatorOptions& options) {
   ASSIGN_OR_RETURN(const Checkpoint checkpoint, OpenCheckpoint(options.model_dir));
-  ServedModel model;
+  OpenedModel model;
   auto text = LoadText(options.model_dir);
   if (text.ok()) {
     model.text = *std::move(text);
@@ -116,7 +121,7 @@ class CoordinatorServer::Impl {
         options_(WithRecording(std::move(options), recorder_)) {}
   ~Impl() { Shutdown({}, nullptr); }
 
-  void Serve(ServedModel model);
+  void Serve(OpenedModel model);
   absl::Status OpenPorts();
   void Drain(const ShutdownPlan& plan, bool (*hurry)());
   void Shutdown(const ShutdownPlan& plan, bool (*hurry)());
@@ -146,7 +151,7 @@ class CoordinatorServer::Impl {
 };
 
 // Puts core and strand together; the ports are opened next.
-void CoordinatorServer::Impl::Serve(ServedModel model) {
+void CoordinatorServer::Impl::Serve(OpenedModel model) {
   text_ = std::move(model.text);
   if (text_ == nullptr) {
     options_.log(LogLevel::kWarning, "the model has no tokenizer.json: token ids only");
@@ -154,7 +159,14 @@ void CoordinatorServer::Impl::Serve(ServedModel model) {
   core_ = std::make_unique<CoordinatorCore>(options_.core, ModelOf(model), text_.get());
   serving_.config = std::move(model.config);
   serving_.facts = std::move(model.facts);
-  const Switchboard::Parts parts = {metrics_, desk_, recorder_};
+  const auto cores = static_cast<int>(std::thread::hardware_concurrency());
+  const Switchboard::Parts parts = {
+      .metrics = metrics_,
+      .desk = desk_,
+      .recorder = recorder_,
+      .text = text_.get(),
+      .text_threads = std::clamp(cores / 4, 1, kTextThreadsMax),
+      .judged = [this](TextJudged judged) { strand_->Post(std::move(judged)); }};
   switchboard_ = std::make_unique<Switchboard>(parts, options_.log, [this](bool ready) {
     // Who reads the line and asks at once must hear the same.
     health_.SetCoreReady(ready);
@@ -240,16 +252,17 @@ void CoordinatorServer::Impl::Shutdown(const ShutdownPlan& plan, bool (*hurry)()
   if (admin_server_ != nullptr) admin_server_->Shutdown(deadline);
   pool_.reset();
   strand_->Stop();
+  switchboard_->StopText();
 }
 
 absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
     CoordinatorOptions options) {
-  ASSIGN_OR_RETURN(ServedModel model, OpenModel(options));
+  ASSIGN_OR_RETURN(OpenedModel model, OpenModel(options));
   return Start(std::move(options), std::move(model));
 }
 
 absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
-    CoordinatorOptions options, ServedModel model) {
+    CoordinatorOptions options, OpenedModel model) {
   auto impl = std::make_unique<Impl>(std::move(options));
   impl->Serve(std::move(model));
   RETURN_IF_ERROR(impl->OpenPorts());

@@ -7,7 +7,7 @@
 #include "absl/status/statusor.h"
 #include "base/edge/flight_recorder.h"
 #include "base/log.h"
-#include "coordinator/core.h"
+#include "coordinator/config.h"
 #include "coordinator/edge/event_times.h"
 #include "coordinator/snapshot.h"
 #include "grpcpp/channel.h"
@@ -36,7 +36,7 @@ struct ShutdownPlan {
 };
 
 // What is served: all that the coordinator needs to know of a model.
-struct ServedModel {
+struct OpenedModel {
   ModelConfig config;
   ModelFacts facts;            // what workers must agree with
   std::unique_ptr<Text> text;  // null: token ids only
@@ -50,7 +50,7 @@ class CoordinatorServer {
   static absl::StatusOr<std::unique_ptr<CoordinatorServer>> Start(CoordinatorOptions options);
   // The same with a model that was opened elsewhere; options.model_dir is not looked at.
   static absl::StatusOr<std::unique_ptr<CoordinatorServer>> Start(CoordinatorOptions options,
-                                                                  ServedModel model);
+                                                                  OpenedModel model);
   ~CoordinatorServer();  // Shutdown at once, if nobody did
 
   int port() const;  // bound ones

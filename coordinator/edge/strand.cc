@@ -18,7 +18,9 @@ bool IsOfClient(const CoordinatorEvent& event) {
 // Whether somebody learns from the effect that the cluster or a request is not what it was. The
 // frequent effects, tokens and steps, do not say so.
 bool Announces(const CoordinatorEffect& effect) {
-  if (const auto* tell = std::get_if<TellClient>(&effect)) return tell->part.ending.has_value();
+  if (const auto* tell = std::get_if<TellText>(&effect)) {
+    return std::holds_alternative<TextEnding>(tell->what);
+  }
   if (const auto* tell = std::get_if<TellWorker>(&effect)) {
     return !std::holds_alternative<StepAsk>(tell->message);
   }

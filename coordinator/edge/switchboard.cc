@@ -7,17 +7,21 @@
 namespace conclave {
 
 Switchboard::Switchboard(const Parts& parts, LogFn log, std::function<void(bool)> on_ready)
-    : metrics_(parts.metrics),
-      desk_(parts.desk),
+    : desk_(parts.desk),
       record_(parts.recorder),
       log_(std::move(log)),
-      on_ready_(std::move(on_ready)) {}
+      on_ready_(std::move(on_ready)),
+      text_workers_({.threads = parts.text_threads,
+                     .text = parts.text,
+                     .metrics = parts.metrics,
+                     .ended = [this](RequestId stream) { Take(stream); },
+                     .judged = parts.judged}) {}
 
 RequestId Switchboard::AddClient(std::string id, std::shared_ptr<ClientStream> stream, Micros now) {
   std::lock_guard lock(mutex_);
-  const RequestId request{next_request_++};
+  const RequestId request = text_workers_.NumberOf(++requests_, id);
   ++ids_[id];
-  clients_.emplace(request.value, Client{std::move(id), std::move(stream), now, 0});
+  clients_.emplace(request.value, Client{std::move(id), std::move(stream), now});
   return request;
 }
 
@@ -87,11 +91,15 @@ std::vector<RequestId> Switchboard::EndAll(const Ending& ending) {
     for (const auto& [request, client] : clients_) requests.push_back(RequestId{request});
   }
   for (const RequestId request : requests) {
-    StreamPart last;
-    last.ending = ending;
-    if (std::shared_ptr<ClientStream> stream = Take(request)) stream->Deliver(std::move(last));
+    if (std::shared_ptr<ClientStream> stream = Take(request)) {
+      text_workers_.End(request, std::move(stream), ending);
+    }
   }
   return requests;
+}
+
+void Switchboard::Pump(RequestId number, std::shared_ptr<ClientStream> stream) {
+  text_workers_.Pump(number, std::move(stream));
 }
 
 void Switchboard::DropWorkers(const std::string& reason) {
@@ -103,27 +111,30 @@ void Switchboard::DropWorkers(const std::string& reason) {
   for (const auto& worker : workers) worker->Drop(reason);
 }
 
-void Switchboard::CarryToClient(TellClient& tell, Micros now) {
-  std::shared_ptr<ClientStream> stream;
-  TokenTimes times;
-  {
-    std::lock_guard lock(mutex_);
-    const auto found = clients_.find(tell.request.value);
-    if (found == clients_.end()) return;  // it was ended at shutdown
-    Client& client = found->second;
-    stream = client.stream;
-    times = {.asked_at = client.asked_at, .last_token_at = client.last_token_at, .now = now};
-    if (!tell.part.ids.empty()) client.last_token_at = now;
+StreamEntry Switchboard::EntryOf(RequestId request) const {
+  std::lock_guard lock(mutex_);
+  const auto found = clients_.find(request.value);
+  if (found == clients_.end()) return {};  // it was ended at shutdown
+  return {.stream = found->second.stream, .asked_at = found->second.asked_at};
+}
+
+void Switchboard::CarryToText(TellText& order, Micros now) {
+  StreamEntry entry;
+  if (const auto* begin = std::get_if<TextBegin>(&order.what)) {
+    entry = EntryOf(begin->stream);
+  } else if (const auto* change = std::get_if<TextStreamChange>(&order.what)) {
+    entry = EntryOf(change->stream);
   }
-  metrics_.Count(tell.part, times);
-  if (tell.part.ending) Take(tell.request);
-  stream->Deliver(std::move(tell.part));
+  text_workers_.Add(std::move(order), std::move(entry), now);
 }
 
 void Switchboard::Carry(CoordinatorEffect& effect, Micros now) {
   record_.Decided(effect, now);
-  if (auto* tell = std::get_if<TellClient>(&effect)) {
-    CarryToClient(*tell, now);
+  if (auto* order = std::get_if<TellText>(&effect)) {
+    CarryToText(*order, now);
+  } else if (auto* tell = std::get_if<TellClient>(&effect)) {
+    StreamEntry entry = EntryOf(tell->request);
+    text_workers_.Add(std::move(*tell), std::move(entry), now);
   } else if (auto* say = std::get_if<TellWorker>(&effect)) {
     auto stream = Worker(say->link);
     if (stream == nullptr) return;
@@ -143,9 +154,7 @@ void Switchboard::Carry(CoordinatorEffect& effect, Micros now) {
 void Switchboard::Settle(const CoordinatorEvent& event, Micros now) {
   if (const auto* left = std::get_if<ClientLeft>(&event)) {
     // Whether or not the core had a last word for somebody who is gone, the stream must end.
-    StreamPart last;
-    last.ending.emplace().end = End::kCancelled;
-    if (auto stream = Take(left->request)) stream->Deliver(std::move(last));
+    text_workers_.AddLeft(left->request, now);
   } else if (const auto* said = std::get_if<WorkerSaid>(&event)) {
     if (const auto* hello = std::get_if<Hello>(&said->message)) desk_.Name(said->link, hello->uuid);
     if (auto stream = Worker(said->link)) stream->Handled();
@@ -156,6 +165,7 @@ void Switchboard::Settle(const CoordinatorEvent& event, Micros now) {
   } else if (std::holds_alternative<Ticked>(event)) {
     desk_.Expire(now);
   }
+  text_workers_.Flush();
 }
 
 void Switchboard::Observe(const ClusterSnapshot& snapshot) {

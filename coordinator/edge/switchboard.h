@@ -1,4 +1,5 @@
-// Who is on the line: carries the core's effects to client streams and worker links.
+// Who is on the line: carries the core's effects to text workers, which speak to client streams, and
+// to worker links.
 //
 // Threading: streams and links are added by gRPC's threads and found by the strand; the lock guards
 // only the maps and is never held while a stream is spoken to.
@@ -16,20 +17,13 @@
 #include "base/log.h"
 #include "coordinator/core.h"
 #include "coordinator/edge/admin_desk.h"
+#include "coordinator/edge/client_stream.h"
 #include "coordinator/edge/coordinator_record.h"
 #include "coordinator/edge/metrics.h"
 #include "coordinator/edge/strand.h"
+#include "coordinator/edge/text_workers.h"
 
 namespace conclave {
-
-// A client's stream. Deliver is called in order, up to and including one part with an ending.
-// Abort may come while the stream is expected: what it asks for is not wanted any more.
-class ClientStream {
- public:
-  virtual ~ClientStream() = default;
-  virtual void Deliver(StreamPart part) = 0;
-  virtual void Abort() = 0;
-};
 
 // A worker's control stream.
 class WorkerStream {
@@ -46,6 +40,9 @@ class Switchboard final : public EffectCarrier {
     Metrics& metrics;
     AdminDesk& desk;
     FlightRecorder& recorder;
+    const Text* text = nullptr;  // null: token ids only
+    int text_threads = 1;
+    std::function<void(TextJudged)> judged;  // takes what text stages find to the strand
   };
   // `on_ready` hears about every change of the core's readiness, on the strand.
   Switchboard(const Parts& parts, LogFn log, std::function<void(bool)> on_ready);
@@ -61,8 +58,12 @@ class Switchboard final : public EffectCarrier {
   // afterwards (AbortAsked): whose ask it has by then is no longer found among those expected.
   bool Abort(const std::string& id);
   std::size_t clients() const;
+  // Has `stream` pumped by its text worker, soon.
+  void Pump(RequestId number, std::shared_ptr<ClientStream> stream);
   // Every client still on the line gets this ending; returns their numbers.
   std::vector<RequestId> EndAll(const Ending& ending);
+  // After the strand has stopped and all streams have ended: text workers finish what is queued.
+  void StopText() { text_workers_.Stop(); }
   void DropWorkers(const std::string& reason);
 
   void Begin(const CoordinatorEvent& event, Micros now) override { record_.Heard(event, now); }
@@ -75,13 +76,12 @@ class Switchboard final : public EffectCarrier {
     std::string id;
     std::shared_ptr<ClientStream> stream;
     Micros asked_at;
-    Micros last_token_at;  // 0: none yet
   };
-  void CarryToClient(TellClient& tell, Micros now);
+  void CarryToText(TellText& order, Micros now);
+  StreamEntry EntryOf(RequestId request) const;
   std::shared_ptr<ClientStream> Take(RequestId request);
   std::shared_ptr<WorkerStream> Worker(LinkId link) const;
 
-  Metrics& metrics_;
   AdminDesk& desk_;
   CoordinatorRecord record_;  // the strand's
   const LogFn log_;
@@ -89,12 +89,14 @@ class Switchboard final : public EffectCarrier {
   bool ready_ = false;  // the strand's
 
   mutable std::mutex mutex_;
-  std::uint64_t next_request_ = 1;
+  std::uint64_t requests_ = 0;  // so far
   std::uint64_t next_link_ = 1;
   absl::flat_hash_map<std::uint64_t, Client> clients_;
   absl::flat_hash_map<std::string, int> ids_;  // how many live streams carry this id
   std::multimap<std::string, std::shared_ptr<ClientStream>> expected_;  // by id
   absl::flat_hash_map<std::uint64_t, std::shared_ptr<WorkerStream>> workers_;
+
+  TextWorkers text_workers_;  // last: its threads use what is above
 };
 
 }  // namespace conclave

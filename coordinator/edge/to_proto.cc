@@ -21,6 +21,7 @@ v1::FinishReason ReasonOf(End end) {
     case End::kOverloaded:
     case End::kUnavailable:
     case End::kReplaced:
+    case End::kOutgrown:
     case End::kInternal:
       break;
   }

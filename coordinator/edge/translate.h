@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "conclave/v1/admin.pb.h"
 #include "conclave/v1/inference.pb.h"
-#include "coordinator/core.h"
+#include "coordinator/events.h"
 #include "coordinator/snapshot.h"
 #include "text/text.h"
 

@@ -1,5 +1,5 @@
-// Where an exchange stands, written by the thread that exchanges and read by any other. Plain
-// relaxed stores: it costs the exchange nothing, and who reads it wants a hint only.
+// How far an exchange is, written by the thread that exchanges and read by any other. The stores are
+// relaxed: they cost the exchange nothing, and a reader needs a hint only.
 #pragma once
 
 #include <atomic>

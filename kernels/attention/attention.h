@@ -2,16 +2,16 @@
 // the same thing, a span of consecutive positions of one sequence.
 //
 //   q      [rows, heads * head_dim]   activation rows from qkv_finish; scaled here by head_dim^-1/2
-//   spans  cover rows 0..rows-1 in order; a span's row i sits at position begin + i and sees
-//   positions 0..begin + i,
-//          all of them already in the cache (its own included)
+//   spans  [spans]                    cover rows 0..rows-1 in order; row i of a span sits at
+//                                     position begin + i and sees positions 0..begin + i, all of
+//                                     which are in the cache already, its own included
 //   out    [rows, heads * head_dim]   activation rows, zero-padded
 //
-// Query head j reads kv head j / (heads / kv_heads). Softmax in float, online, folded over fixed
-// groups of positions counted from 0 in rising order; the same instructions per (row, head) whether
-// the span has 1 row or 512, so prefill and decode agree bit for bit. exp: own vector function,
-// relative error <= kAttentionExpUlpMax float ulps, or 2^-100 in absolute terms. Determinism: a (row, head) depends on its q and the cache alone. Aliasing:
-// none.
+// Query head j reads kv head j / (heads / kv_heads). The softmax is computed online in float, over
+// fixed groups of positions counted from 0 in rising order. A (row, head) runs the same
+// instructions whether its span has 1 row or 512, so prefill and decode agree bit for bit. exp is
+// our own vector function: relative error <= kAttentionExpUlpMax float ulps, or 2^-100 absolute.
+// Determinism: a (row, head) depends on its q and the cache alone. Aliasing: none.
 #pragma once
 
 #include <cstddef>

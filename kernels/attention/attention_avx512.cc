@@ -91,7 +91,7 @@ void Fold(Pass& pass, Line* lines, int count, std::int64_t begin, __m512 scale) 
   }
 }
 
-// Rows and query heads that one lane takes at a time; all heads read kv_head.
+// Rows and query heads that one thread takes at a time; all heads read kv_head.
 struct Tile {
   const AttentionSpan* span = nullptr;  // null: no work left
   std::int64_t row = 0;                 // within the span

@@ -1,7 +1,7 @@
 // The two products of attention over one fold of positions, for up to 8 lines. A line is one (row,
 // query head); the lines of a call read the same k and v, so their loads are shared. Each sum has
 // one accumulator and runs in rising order of channels (scores) or positions (values): a line's
-// bits do not depend on the lines beside it.
+// bits do not depend on the other lines.
 #pragma once
 
 #include "kernels/kv_avx512_inl.h"

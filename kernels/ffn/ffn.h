@@ -1,17 +1,19 @@
 // SwiGLU feed-forward in two passes, for many experts at once: down( silu(gate x) * (up x) ).
 // A dense layer is one group of all rows.
 //
-// A slot is one (row, expert) pair; slots of one expert are consecutive and form a group.
+// An assignment is one (row, expert) pair. The assignments of one expert are consecutive and form a
+// group.
 //
-//   ffn_up    rows[slot]     pointer to an activation row [hidden] (gathering costs nothing)
-//             middle[slot]   activation row [width] out, zero-padded: silu(gate x) * (up x),
-//             product in float
-//   ffn_down  middle         as written by ffn_up
-//             answers[slot]  pointer to a float row [hidden] out
+//   ffn_up    rows     [assignments]          pointers to activation rows [hidden], read in place
+//             middle   [assignments, width]   activation rows out, zero-padded:
+//                                             silu(gate x) * (up x), the product in float
+//   ffn_down  middle   [assignments, width]   as written by ffn_up
+//             answers  [assignments]          pointers to float rows [hidden] out
 //
-// silu: own vector function, error <= kSiluUlpMax float ulps or 2^-100, whichever is greater. Every sum over hidden (or width) runs in one order
-// that depends on its length alone. Lanes take (group, panel) pieces by ticket. Empty groups are
-// allowed. Aliasing: none. Determinism: a slot's bits depend on its row and expert alone.
+// silu is our own vector function: error <= kSiluUlpMax float ulps or 2^-100, whichever is greater.
+// Every sum over hidden (or width) runs in one order that depends on its length alone. Threads take
+// (group, panel) pieces by ticket. Empty groups are allowed. Aliasing: none. Determinism: an
+// assignment's bits depend on its row and expert alone.
 #pragma once
 
 #include <cstddef>

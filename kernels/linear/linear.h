@@ -3,12 +3,11 @@
 //   in    [rows, k]   activation rows
 //   w     [n, k]      packed by the same kernel set
 //   bias  [n] or empty
-//   out   [rows, n]   float, stride >= n.  linear writes; linear_add adds to what is there: out +
-//   (sum + bias).
+//   out   [rows, n]   float, stride >= n; linear writes sum + bias, linear_add out + (sum + bias)
 //
-// Every sum over k runs in one order that depends on k alone: not on rows, lanes, or where the row
-// lies. Lanes divide n (and rows), never k. Aliasing: none. NaN and infinity propagate as IEEE
-// says.
+// Every sum over k runs in one order that depends on k alone: not on the number of rows or threads,
+// nor on where the row lies. Threads divide n and rows, never k. Aliasing: none. NaN and infinity
+// propagate as IEEE says.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +20,7 @@
 
 namespace conclave {
 
-// A weight matrix in a kernel set's own layout. Opaque; 64-byte aligned; owned by whoever packed
-// it.
+// A weight matrix in a kernel set's own layout. Opaque; 64-byte aligned; owned by its packer.
 struct PackedMatrix {
   const std::byte* data = nullptr;
   std::int64_t n = 0;
@@ -37,9 +35,9 @@ struct LinearArgs {
 };
 using LinearFn = void (*)(const LinearArgs&, const Lane&);
 
-// Packs matrices stacked along n (q, k and v become one product). Sources share cols = k; total
-// rows = n. Values are rounded to the set's weight format, each element by itself: the bits do not
-// depend on who packs what.
+// Packs matrices stacked along n, so that q, k and v become one product. All sources have k columns
+// and n rows in total. Each element is rounded to the set's weight format by itself: the bits do
+// not depend on which thread packs it.
 struct PackArgs {
   std::span<const TensorView> sources;
   std::byte* out;  // packed_bytes(n, k) bytes, 64-byte aligned

@@ -1,17 +1,17 @@
-// What sampling and logprobs need to know about a row of logits, in one pass.
+// What sampling and log-probabilities need to know about a row of logits, in one pass.
 //
 //   logits  [rows, vocab]   float
-//   stats   [rows]          best id (lowest on a tie; NaN loses; -1 when no number), its logit, and
-//                           log(sum over v of exp(logit_v - max)), NaN counted as -inf; whatever
-//                           equals the maximum counts 1, infinite or not. No number: all fields
-//                           as in LogitStats{}
+//   stats   [rows]          best id (the lowest on a tie; NaN loses; -1 when there is no number),
+//                           its logit, and log(sum over v of exp(logit_v - max)). NaN counts as
+//                           -inf; an entry equal to the maximum counts 1, infinite or not. A row
+//                           without a number gives LogitStats{}
 //
 // exp of one entry: relative error <= kLogitExpUlpMax float ulps (its argument rounded to float),
 // or 2^-100 in absolute terms.
 //
-// The sum runs over fixed slices of kLogitSlice entries, each in one order, merged in rising order,
-// in double. Lanes divide rows and slices; the merge is done by the caller-visible last step
-// `FinishLogitStats`. Determinism: a row depends on that row alone.
+// The sum runs over fixed slices of kLogitSlice entries, each in one order; the slices are merged in
+// rising order, in double, by `FinishLogitStats`, which the caller calls last. Threads divide rows
+// and slices. Determinism: a row depends on that row alone.
 #pragma once
 
 #include <cstdint>

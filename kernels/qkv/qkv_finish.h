@@ -2,16 +2,18 @@
 // the cache.
 //
 //   qkv     [rows, q_width + 2 kv_width]   float: q, then k, then v; not changed
-//   q_norm, k_norm [head_dim] or empty     RMS norm per head, one weight vector for all heads
-//   (Qwen3) cos, sin [rows, head_dim / 2]          of each row's position, attention factor
-//   included (rope_table.h) places  [rows]                         where the row's k and v go q
-//   [rows, q_width]                activation rows out: normed, rotated, NOT scaled by
-//   head_dim^-1/2
+//   q_norm  [head_dim] or empty            RMS norm of q per head, one weight vector for all heads
+//   k_norm  [head_dim] or empty            the same for k (Qwen3)
+//   cos     [rows, head_dim / 2]           of the row's position, attention factor included
+//   sin     [rows, head_dim / 2]           as cos; see rope_table.h
+//   places  [rows]                         the block and offset where the row's k and v go
+//   q       [rows, q_width]                activation rows out: normed, rotated, NOT scaled by
+//                                          head_dim^-1/2
 //
 // Rotate-half: out[i] = a cos - b sin, out[i + d/2] = b cos + a sin, with a = x[i], b = x[i + d/2].
 // k and v are rounded to the cache's storage type here; attention only ever reads the cache.
-// Writing a place twice with the same row gives the same bytes (a broken step is simply run again).
-// Determinism: a row's bits depend on that row alone. Rows have distinct places.
+// Writing the same row twice to one place gives the same bytes, so a broken step is simply run
+// again. Determinism: a row's bits depend on that row alone. No two rows go to one place.
 #pragma once
 
 #include <cstddef>

@@ -77,7 +77,7 @@ void WriteV(const Head& head, const KvLayout& layout, DType dtype, std::int64_t 
       _mm512_mask_storeu_ps(v + (offset * layout.channels + i) * 4, mask, x);
       continue;
     }
-    // The other position of the pair belongs to another row, perhaps written by another lane right
+    // The other position of the pair belongs to another row, perhaps written by another thread right
     // now: its bytes are masked, not read and written back.
     const bool odd = offset % 2 != 0;
     const __m512i wide = _mm512_cvtepu16_epi32(NarrowBf16(x));

@@ -2,17 +2,15 @@
 //
 //   logits   [rows, experts]   float; experts in 1..kExpertsMax
 //   ids      [rows, k]         best first
-//   weights  [rows, k]         softmax over all experts; with `normalise`, divided by the winners'
-//   sum (which is a
-//                              softmax over the winners). Sums run left to right, over experts in
-//                              id order (not normalised) or over winners in k order (normalised),
-//                              in float.
+//   weights  [rows, k]         softmax over all experts; with `normalise` over the winners only.
+//                              The sum runs in float, over all experts in id order, or over the
+//                              winners in k order
 //
-// Tie: the lower expert id wins. NaN loses to every number; fewer than k numbers in a row:
-// *bad_rows is raised by one, the row's ids are 0..k-1 and its weights zero. Infinite logits are
-// numbers: whatever equals the row's maximum counts exp(0) = 1, so weights are finite. Not
-// normalised, NaN counts nothing in the sum. Aliasing: none.
-// Determinism: a row's result depends on that row alone. exp is base/numeric.h's in every set.
+// Tie: the lower expert id wins. NaN loses to every number, and counts nothing in the sum. When a
+// row has fewer than k numbers, *bad_rows is raised by one, the row's ids are 0..k-1 and its weights
+// zero. Infinite logits are numbers: an entry equal to the row's maximum counts exp(0) = 1, so that
+// weights are finite. Aliasing: none. Determinism: a row's result depends on that row alone. exp is
+// that of base/numeric.h in every set.
 #pragma once
 
 #include <atomic>

@@ -11,7 +11,7 @@
 
 namespace conclave {
 
-// Tensors of one role, shape and type, counted together: 18,867 lines would tell nobody anything.
+// Tensors of one role, shape and type, counted together: nobody reads a list of 18,867 tensors.
 struct TensorGroup {
   std::string example;  // the first one's name
   std::vector<std::int64_t> shape;

@@ -37,6 +37,9 @@ v1::GetClusterResponse Changing() {
   for (const int slot : {1, 2, 4}) now.add_waiting_for(slot);
   cluster.set_change_given_up("slot 2 cannot hear slot 3");
   cluster.set_change_retry_in_ms(5000);
+  cluster.set_exchange_sent_bytes(4096);
+  cluster.set_exchange_received_bytes(4032);
+  cluster.set_bad_router_rows(3);
   v1::WorkerSummary& worker = *cluster.add_workers();
   worker.set_slot(3);
   worker.set_state("suspect");
@@ -48,6 +51,7 @@ TEST(ChangingCluster, TheTableSaysWhatAndWhy) {
   const std::string table = StatusTable(Changing());
   EXPECT_THAT(table, HasSubstr("epoch 7 (cause 7, 100.5 ms, paused 12.2 ms)"));
   EXPECT_THAT(table, HasSubstr("suspect"));
+  EXPECT_THAT(table, HasSubstr("WRONG: router logits of 3 rows were not numbers\n"));
   EXPECT_THAT(table, HasSubstr("heartbeat late by 400 ms\n"));
   EXPECT_THAT(table, HasSubstr("epoch 8 is being made (slot 4 joins): loading for 2.5 s, "
                                "waiting for slot 1-2,4\n"));
@@ -71,6 +75,8 @@ TEST(ChangingCluster, JsonHasItAll) {
   EXPECT_EQ(object["change_under_way"]["stage"], "loading");
   EXPECT_EQ(object["change_under_way"]["waiting_for"], nlohmann::json({1, 2, 4}));
   EXPECT_EQ(object["change_given_up"], "slot 2 cannot hear slot 3");
+  EXPECT_EQ(object["exchange"], nlohmann::json({{"sent_bytes", 4096}, {"received_bytes", 4032}}));
+  EXPECT_EQ(object["bad_router_rows"], 3);
   EXPECT_EQ(object["workers"][0]["why"], "heartbeat late by 400 ms");
   EXPECT_TRUE(nlohmann::json::parse(StatusJson({}))["change_under_way"].is_null());
 }

@@ -33,7 +33,7 @@ class Door {
   }
 
   CoordinatorConfig config;
-  CoordinatorCore::Model model;
+  ServedModel model;
 
  private:
   std::unique_ptr<Text> text_;
@@ -182,7 +182,7 @@ TEST(Admission, WhatCanNeverFitIsRefused) {
   ask.max_tokens = 6;
   EXPECT_EQ(std::get<Ending>(door.Knock(ask)).field, "stop.max_tokens");
   ask.max_tokens.reset();
-  EXPECT_EQ(door.In(ask)->length_max, 65) << "as long as memory allows";
+  EXPECT_EQ(door.In(ask)->length_max, 1024) << "what the context leaves, whatever memory there is";
   ask.prompt = PromptOf(65);
   EXPECT_EQ(std::get<Ending>(door.Knock(ask)).field, "prompt.token_ids");
 }

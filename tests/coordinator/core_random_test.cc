@@ -1,6 +1,6 @@
-// Random arrivals, cancellations, deadlines and deliveries over tiny KV pools, and in half of the
-// runs workers that die, come, leave and break steps: every request ends once, with the oracle's
-// tokens; nothing is held at the end.
+// Random arrivals, cancellations, deadlines and deliveries over tiny KV pools, text stages that are
+// late, and in half of the runs workers that die, come, leave and break steps: every request ends
+// once, with the oracle's tokens; nothing is held at the end.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -25,7 +25,11 @@ class Storm {
       : rng_(weather.seed, weather.faults ? 1 : 0),
         faults_(weather.faults),
         config_(RandomConfig()),
-        world_(config_, {17}) {}
+        world_(config_, {17}) {
+    // In some worlds text stages are late, in some of these very late.
+    if (Chance(0.5)) world_.HoldText();
+    text_chance_ = Chance(0.5) ? 0.9 : 0.1;
+  }
 
   void Run(int turns) {
     for (int i = 0; i < config_.workers_wanted; ++i) world_.Join(RandomShape());
@@ -47,7 +51,8 @@ class Storm {
   CoordinatorConfig RandomConfig() {
     CoordinatorConfig config;
     config.workers_wanted = Between(1, 4);
-    config.step_rows_max = Between(4, 60);
+    config.arrivals_least = 8;
+    config.first_rows = Between(4, 60);
     config.worker_rows_max = Between(2, 40);
     config.running_max = Between(1, 24);
     config.waiting_max = Between(5, 60);
@@ -120,6 +125,10 @@ class Storm {
       if (worker != nullptr && worker->HasStep()) worker->RunStep();
       if (Chance(0.7)) world_.Deliver(SomeLink());
     }
+    for (int i = 0; i < 6; ++i) {
+      if (Chance(text_chance_)) world_.WorkText();
+      if (Chance(text_chance_)) world_.DeliverVerdict();
+    }
     if (faults_ && Chance(0.02)) Fault();
     if (faults_ && Chance(0.1)) world_.Pass(Between(1'000, 21'000));
   }
@@ -184,6 +193,7 @@ class Storm {
 
   // The weather clears: enough workers come, and all that was asked must end.
   void Calm() {
+    world_.ReleaseText();
     for (const LinkId link : world_.Links()) {
       FakeWorker* worker = world_.WorkerAt(link);
       worker->fail_load_aside = worker->mute_aside = false;
@@ -203,6 +213,7 @@ class Storm {
   const bool faults_;
   const CoordinatorConfig config_;
   World world_;
+  double text_chance_ = 1;
   std::uint64_t asked_ = 0;
   std::vector<RequestId> asks_;
 };

@@ -24,11 +24,13 @@ struct Held {
 Held Fill(KvBlocks& pool, const std::vector<TokenId>& tokens, StepId step) {
   Held held;
   for (std::size_t at = 0; at < tokens.size(); at += kKvBlockTokens) {
+    const std::span block = std::span(tokens).subspan(at, kKvBlockTokens);
     held.blocks.push_back(*pool.Take());
     held.chain.push_back(
         pool.Publish({.block = held.blocks.back(),
                       .before = held.chain.empty() ? ContentId{} : held.chain.back(),
-                      .tokens = std::span(tokens).subspan(at, kKvBlockTokens),
+                      .tokens = block,
+                      .hash = HashOfBlock(block),
                       .step = step}));
   }
   return held;
@@ -40,15 +42,23 @@ void Release(KvBlocks& pool, const Held& held) {
   }
 }
 
-PrefixMatch Find(const KvBlocks& pool, const std::vector<TokenId>& tokens, StepId before) {
+struct Known : PrefixMatch {
+  int idle = 0;
+};
+
+Known Find(const KvBlocks& pool, const std::vector<TokenId>& tokens, StepId before) {
   std::vector<std::uint64_t> hashes;
   for (std::size_t at = 0; at < tokens.size(); at += kKvBlockTokens) {
     hashes.push_back(HashOfBlock(std::span(tokens).subspan(at, kKvBlockTokens)));
   }
-  return pool.Find({.tokens = tokens,
-                    .hashes = hashes,
-                    .blocks_max = static_cast<int>(hashes.size()),
-                    .before = before});
+  const KvBlocks::Wanted wanted = {.tokens = tokens,
+                                   .hashes = hashes,
+                                   .blocks_max = static_cast<int>(hashes.size()),
+                                   .before = before};
+  const PrefixCount count = pool.Count(wanted);
+  Known known{pool.Find(wanted), count.idle};
+  EXPECT_EQ(known.blocks.size(), static_cast<std::size_t>(count.blocks));
+  return known;
 }
 
 TEST(KvBlocks, EveryBlockIsTakenOnceAndComesBack) {
@@ -86,7 +96,7 @@ TEST(KvBlocks, IdleBlocksAreCountedAndCanBeShared) {
   const auto tokens = TextOf(2, 1);
   Release(pool, Fill(pool, tokens, StepId{1}));
   EXPECT_EQ(pool.cached(), 2);
-  const PrefixMatch match = Find(pool, tokens, StepId{2});
+  const Known match = Find(pool, tokens, StepId{2});
   EXPECT_EQ(match.idle, 2);
   for (const BlockId block : match.blocks) pool.Share(block);
   EXPECT_EQ(pool.cached(), 0);

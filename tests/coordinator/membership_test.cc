@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/limits.h"
 #include "world.h"
 
 namespace conclave {
@@ -48,7 +49,7 @@ TEST(Membership, EveryDifferenceIsRefusedByName) {
       {"last_epoch", [](Hello& hello) { hello.last_epoch = Epoch{UINT64_MAX}; }},
       {"kv_blocks", [](Hello& hello) { hello.kv_blocks = 0; }},
       {"rows_max", [](Hello& hello) { hello.rows_max = 0; }},
-      {"rows_max", [](Hello& hello) { hello.rows_max = 4097; }},
+      {"rows_max", [](Hello& hello) { hello.rows_max = kWorkerRowsMax + 1; }},
       {"arrivals_max", [](Hello& hello) { hello.arrivals_max = 0; }},
   };
   for (const Bad& bad : all) {

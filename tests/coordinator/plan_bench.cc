@@ -12,12 +12,12 @@
 #include "coordinator/placement_policy.h"
 #include "coordinator/results.h"
 #include "coordinator/resume.h"
-#include "coordinator/scheduler.h"
-#include "coordinator/streams.h"
+#include "coordinator/schedule/plan_step.h"
+#include "coordinator/streams/streams.h"
 
 namespace conclave {
 PlanBench::PlanBench(const CoordinatorConfig& config, const std::vector<WorkerShape>& shapes)
-    : shapes_(shapes), state_(config, CoordinatorCore::Model{.facts = FakeFacts()}, nullptr) {
+    : shapes_(shapes), state_(config, ServedModel{.facts = FakeFacts()}, nullptr) {
   for (int slot = 0; slot < workers(); ++slot) Restart(slot);
   OpenEpoch();
 }
@@ -143,18 +143,23 @@ void PlanBench::Reform() {
   Audit(state_);
 }
 
-void PlanBench::Read(const CoordinatorOutbox& outbox, StepId step) {
-  for (const CoordinatorEffect& effect : outbox) {
-    const auto* tell = std::get_if<TellClient>(&effect);
-    if (tell == nullptr) continue;
-    const StreamPart& part = tell->part;
-    Client& client = clients_.at(tell->request);
-    client.ids.insert(client.ids.end(), part.ids.begin(), part.ids.end());
-    client.prompt_logprobs.insert(client.prompt_logprobs.end(), part.prompt_logprobs.begin(),
-                                  part.prompt_logprobs.end());
-    client.routed.insert(client.routed.end(), part.routed.begin(), part.routed.end());
-    if (part.ending.has_value()) client.ending = part.ending;
-    for (std::size_t i = 0; i < part.ids.size(); ++i) steps_.at(tell->request).push_back(step);
+void PlanBench::Read(CoordinatorOutbox& outbox, StepId step) {
+  const auto add = [step, this](RequestId request, TextToken& token) {
+    Client& client = clients_.at(request);
+    client.ids.push_back(token.id);
+    if (!token.prompt_logprobs.empty()) client.prompt_logprobs = std::move(token.prompt_logprobs);
+    steps_.at(request).push_back(step);
+  };
+  for (CoordinatorEffect& effect : outbox) {
+    auto* order = std::get_if<TellText>(&effect);
+    if (order == nullptr) continue;
+    if (auto* token = std::get_if<TextToken>(&order->what)) add(order->request, *token);
+    auto* ending = std::get_if<TextEnding>(&order->what);
+    if (ending == nullptr) continue;
+    if (ending->last.has_value()) add(order->request, *ending->last);
+    Client& client = clients_.at(order->request);
+    client.routed = std::move(ending->routed);
+    client.ending = std::move(ending->ending);
   }
 }
 

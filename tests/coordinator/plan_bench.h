@@ -45,7 +45,7 @@ class PlanBench {
 
  private:
   void OpenEpoch();
-  void Read(const CoordinatorOutbox& outbox, StepId step);
+  void Read(CoordinatorOutbox& outbox, StepId step);
 
   const std::vector<WorkerShape> shapes_;
   CoordinatorState state_;

@@ -124,6 +124,38 @@ TEST(Results, NonsenseEndsTheLinkAndTouchesNoStream) {
   }
 }
 
+// Summed in status, and said in the log, but not for every step.
+TEST(Results, RowsThatCouldNotBeRoutedAreReported) {
+  Underway underway;
+  const auto count = [&] {
+    return std::ranges::count_if(underway.world().logs(), [](const std::string& line) {
+      return line.find("are not numbers") != std::string::npos;
+    });
+  };
+  StepResult result = underway.Next();
+  result.bad_router_rows = 3;
+  result.bytes_sent = 100;
+  result.bytes_received = 70;
+  underway.world().Say(underway.link(), result);
+  EXPECT_TRUE(underway.Logged("router logits of 3 rows in step"));
+  result = underway.Next();
+  result.bad_router_rows = 2;
+  result.bytes_sent = 10;
+  result.bytes_received = 7;
+  underway.world().Say(underway.link(), result);
+  EXPECT_EQ(count(), 1);
+  ClusterStatus status = underway.world().core().Status(underway.world().now());
+  EXPECT_EQ(status.bad_router_rows, 5u);
+  EXPECT_EQ(status.bytes_sent, 110u);
+  EXPECT_EQ(status.bytes_received, 77u);
+  underway.world().Pass(10'000'001);
+  result = underway.Next();
+  result.bad_router_rows = 1;
+  underway.world().Say(underway.link(), result);
+  EXPECT_EQ(count(), 2);
+  EXPECT_TRUE(underway.Logged("(6 rows since start)"));
+}
+
 TEST(Results, AStepAheadOfTheOneBefore) {
   Underway underway;
   underway.Next();

@@ -14,7 +14,7 @@ namespace {
 
 CoordinatorConfig ConfigOf(int step_rows) {
   CoordinatorConfig config;
-  config.step_rows_max = step_rows;
+  config.first_rows = step_rows;
   config.worker_rows_max = step_rows;
   return config;
 }
@@ -45,7 +45,7 @@ class Loss : public testing::Test {
     first_ = bench_.plans().size();
   }
 
-  PlanBench bench_{ConfigOf(60), {{.kv_blocks = 120}, {.kv_blocks = 120}, {.kv_blocks = 120}}};
+  PlanBench bench_{ConfigOf(30), {{.kv_blocks = 120}, {.kv_blocks = 120}, {.kv_blocks = 120}}};
   std::vector<RequestId> ids_, lost_;
   std::size_t first_ = 0;  // the first plan after the loss
 };

@@ -40,7 +40,8 @@ void ExpectSameCounters(const ClusterStatus& got, const ClusterStatus& want) {
   EXPECT_EQ(got.resumed, want.resumed);
   EXPECT_EQ(got.attached, want.attached);
   EXPECT_EQ(got.endings, want.endings);
-  EXPECT_EQ(got.exchange_bytes, want.exchange_bytes);
+  EXPECT_EQ(got.bytes_sent, want.bytes_sent);
+  EXPECT_EQ(got.bad_router_rows, want.bad_router_rows);
   ASSERT_EQ(got.phases.size(), want.phases.size());
   for (std::size_t i = 0; i < got.phases.size(); ++i) {
     EXPECT_EQ(got.phases[i].micros, want.phases[i].micros) << i;

@@ -1,7 +1,9 @@
-// A cluster in one place: the core, fake workers, clients that check what they read. Messages are
-// delivered when the test says so.
+// A cluster in one place: the core, its text stages, fake workers, clients that check what they
+// read. Messages are delivered when the test says so, and text is made at once or when the test says
+// so.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -10,6 +12,7 @@
 #include <vector>
 
 #include "coordinator/core.h"
+#include "coordinator/streams/text_stage.h"
 #include "sim/fake_worker.h"
 #include "text/toy_text.h"
 
@@ -41,7 +44,7 @@ struct WorkerShape {
   std::int32_t arrivals_max = 4096;
 };
 
-class World {
+class World : private TextSink {
  public:
   explicit World(const CoordinatorConfig& config, std::vector<TokenId> eos = {});
 
@@ -61,6 +64,14 @@ class World {
   Client& At(RequestId id) { return clients_.at(id); }
   void Leave(RequestId id);
   void Abort(const std::string& name);
+
+  // ---- text
+  // From now on orders for text stages, and their verdicts, wait for the functions below.
+  void HoldText() { text_held_ = true; }
+  bool WorkText();       // does the oldest order; false when there is none
+  bool DeliverVerdict();  // tells the core the oldest verdict; false when there is none
+  void ReleaseText();    // all of them, and from now on at once
+  std::size_t verdicts() const { return verdicts_.size(); }
 
   void Pass(Micros micros);  // time goes by; workers' hearts beat; a tick
   void PassFor(const std::vector<LinkId>& alive, Micros micros);  // the others are silent
@@ -85,14 +96,21 @@ class World {
 
  private:
   void Handle(const CoordinatorEvent& event);
-  void Carry(const CoordinatorEffect& effect);
+  void HandleOnly(const CoordinatorEvent& event);
+  void Carry(CoordinatorEffect& effect);
   void Read(RequestId id, const StreamPart& part);
+  void Deliver(RequestId stream, StreamPart& part) override { Read(stream, part); }
+  void Judge(RequestId request, std::optional<StopFound> stop) override;
 
   std::function<void(const CoordinatorEvent&)> then_;
   CoordinatorConfig config_;
   std::vector<TokenId> eos_;
   std::unique_ptr<Text> text_;
   std::unique_ptr<CoordinatorCore> core_;
+  TextStages stages_;
+  std::deque<TellText> orders_;
+  std::deque<TextJudged> verdicts_;
+  bool text_held_ = false;
   std::map<LinkId, std::unique_ptr<FakeWorker>> workers_;
   std::map<RequestId, Client> clients_;
   std::map<LinkId, std::string> dropped_;

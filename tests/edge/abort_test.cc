@@ -73,7 +73,9 @@ class AbortTest : public ::testing::Test {
   FlightRecorder recorder_{"coordinator"};
   AdminDesk desk_{recorder_};
   Switchboard switchboard_{
-      {metrics_, desk_, recorder_}, [](LogLevel, std::string_view) {}, [](bool) {}};
+      {.metrics = metrics_, .desk = desk_, .recorder = recorder_},
+      [](LogLevel, std::string_view) {},
+      [](bool) {}};
   CoordinatorStrand strand_{core_, switchboard_};
   std::promise<void> gate_;
   WorkPool pool_{{.threads = 1, .entries_max = 2, .bytes_max = 1 << 20}};

@@ -1,12 +1,12 @@
 // A model that a core may be told of when nothing is computed.
 #pragma once
 
-#include "coordinator/core.h"
+#include "coordinator/config.h"
 
 namespace conclave {
 
-inline CoordinatorCore::Model SmallModel() {
-  CoordinatorCore::Model model;
+inline ServedModel SmallModel() {
+  ServedModel model;
   model.facts = {.identity = 1,
                  .name = "m",
                  .vocab = 100,

@@ -146,6 +146,7 @@ TEST(Errors, EveryEndingHasItsCode) {
       {End::kOverloaded, grpc::StatusCode::RESOURCE_EXHAUSTED},
       {End::kUnavailable, grpc::StatusCode::UNAVAILABLE},
       {End::kReplaced, grpc::StatusCode::ABORTED},
+      {End::kOutgrown, grpc::StatusCode::RESOURCE_EXHAUSTED},
       {End::kInternal, grpc::StatusCode::INTERNAL}};
   for (const auto& [end, code] : table) {
     Ending ending;

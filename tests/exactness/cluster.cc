@@ -86,6 +86,7 @@ Cluster::Cluster(const ClusterOptions& options) {
     worker.kv_dtype = options.kv_dtype;
     worker.kv_memory_bytes = BytesOfBlocks(options, options.kv_blocks.value_or(1024));
     worker.threads = options.threads;
+    worker.arrivals_max = options.arrivals_max;
     worker.exchange = options.exchange;
     worker.hub = &hub_;
     worker.coordinator = server_->InProcessChannel();
@@ -114,9 +115,15 @@ double Cluster::Metric(const std::string& name) const {
   return std::strtod(page.c_str() + at + name.size() + 2, nullptr);
 }
 
-std::uint64_t Cluster::exchange_bytes() const {
+std::uint64_t Cluster::bytes_sent() const {
   std::uint64_t bytes = 0;
-  for (const auto& worker : workers_) bytes += worker->Report().exchange_bytes;
+  for (const auto& worker : workers_) bytes += worker->Report().bytes_sent;
+  return bytes;
+}
+
+std::uint64_t Cluster::bytes_received() const {
+  std::uint64_t bytes = 0;
+  for (const auto& worker : workers_) bytes += worker->Report().bytes_received;
   return bytes;
 }
 

@@ -25,6 +25,7 @@ struct ClusterOptions {
   std::string exchange = "local";
   int threads = 1;               // of each worker
   std::optional<int> kv_blocks;  // of each worker; unset: plenty
+  std::optional<std::int32_t> arrivals_max;  // of each worker, per round; unset: plenty
   CoordinatorConfig core;        // workers_wanted is set here
 };
 
@@ -39,7 +40,8 @@ class Cluster {
   double Metric(const std::string& name) const;
   std::string kernels() const { return workers_.front()->Report().kernels; }
   std::string exchange() const { return workers_.front()->Report().exchange; }
-  std::uint64_t exchange_bytes() const;  // of all workers
+  std::uint64_t bytes_sent() const;      // between workers, summed over them
+  std::uint64_t bytes_received() const;
 
  private:
   LogFn Log();

@@ -47,7 +47,7 @@ TEST(Serving, BatchesOnReferenceKernels) {
 TEST(Serving, BatchesInSmallSteps) {
   ClusterOptions options = PlainOptions(KernelChoice::kAuto);
   options.workers = 2;
-  options.core.step_rows_max = 24;
+  options.core.first_rows = 24;
   options.core.worker_rows_max = 13;
   options.core.plans_ahead = 2;
   Cluster cluster(options);

@@ -1,8 +1,9 @@
-// The same bits on any number of workers, whoever owns which expert, over any exchange.
+// The same bits on any number of workers, wherever each expert is placed, over any exchange.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
+#include "base/limits.h"
 #include "exchange/backends.h"
 #include "tests/exactness/golden_stream.h"
 
@@ -20,7 +21,12 @@ void ServeAndExpect(const ClusterOptions& options) {
   ExpectGolden(options.kernels, AskTogether(cluster.client(), GoldenRequests(),
                                             static_cast<std::uint64_t>(options.workers)));
   if (options.workers + options.expert_workers > 1) {
-    EXPECT_GT(cluster.exchange_bytes(), 0u);
+    EXPECT_GT(cluster.bytes_sent(), 0u);
+    EXPECT_EQ(cluster.bytes_sent(), cluster.bytes_received());
+    EXPECT_EQ(cluster.Metric("conclave_exchange_sent_bytes_total"),
+              static_cast<double>(cluster.bytes_sent()));
+    EXPECT_EQ(cluster.Metric("conclave_exchange_received_bytes_total"),
+              static_cast<double>(cluster.bytes_received()));
   }
 }
 
@@ -73,6 +79,17 @@ TEST(Workers, OfTwoThreads) {
     options.threads = 2;
     ServeAndExpect(options);
   }
+}
+
+// As little as a worker may have: a step in which all three are full takes several rounds.
+TEST(Workers, LittleMemoryForArrivals) {
+  ClusterOptions options = PlainOptions(KernelChoice::kAuto);
+  options.workers = 3;
+  options.expert_workers = 1;
+  options.arrivals_max = kArrivalsLeast;
+  options.core = {};
+  options.core.first_rows = 400;
+  ServeAndExpect(options);
 }
 
 class UcxTest : public testing::TestWithParam<int> {};

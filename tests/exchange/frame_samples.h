@@ -46,7 +46,7 @@ inline FrameExpectation SampleExpectation(Direction direction) {
           .step = StepId{1000},
           .plan_digest = 0x1122334455667788u,
           .moe_layer = 3,
-          .micro_batch = 1,
+          .round = 258,
           .direction = direction,
           .source = Slot{5},
           .destination = Slot{127},
@@ -61,12 +61,12 @@ inline FrameHeader HeaderFor(const FrameExpectation& want) {
   header.magic = kFrameMagic;
   header.source = static_cast<std::uint8_t>(want.source.value);
   header.destination = static_cast<std::uint8_t>(want.destination.value);
-  header.direction = static_cast<std::uint8_t>(want.direction);
-  header.micro_batch = static_cast<std::uint8_t>(want.micro_batch);
+  header.direction = static_cast<std::uint16_t>(want.direction);
   header.epoch = want.epoch.value;
   header.step = want.step.value;
   header.plan_digest = want.plan_digest;
-  header.moe_layer = static_cast<std::uint32_t>(want.moe_layer);
+  header.moe_layer = static_cast<std::uint16_t>(want.moe_layer);
+  header.round = static_cast<std::uint16_t>(want.round);
   return header;
 }
 

@@ -43,12 +43,12 @@ TEST(Frame, GoldenBytes) {
       absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   const std::string zeros(320 * 2, '0');
   EXPECT_EQ(hex.substr(0, 128),
-            "43457831"            // magic "CEx1"
-            "057f0001"            // source, destination, direction, micro batch
+            "43457832"            // magic "CEx2"
+            "057f0000"            // source, destination, direction
             "0700000000000000"    // epoch
             "e803000000000000"    // step
             "8877665544332211"    // digest
-            "03000000"            // layer
+            "03000201"            // layer, round
             "02000000"            // rows
             "02000000"            // slots
             "02000000"            // experts
@@ -89,7 +89,7 @@ TEST(Frame, EveryDifferenceIsNamed) {
       {"step", [](Sample&, DispatchFrame& f) { --f.header->step; }},
       {"plan_digest", [](Sample&, DispatchFrame& f) { ++f.header->plan_digest; }},
       {"moe_layer is 4, expected 3", [](Sample&, DispatchFrame& f) { ++f.header->moe_layer; }},
-      {"micro_batch", [](Sample&, DispatchFrame& f) { ++f.header->micro_batch; }},
+      {"round is 259, expected 258", [](Sample&, DispatchFrame& f) { ++f.header->round; }},
       {"rows is 17, expected at most 16", [](Sample&, DispatchFrame& f) { f.header->rows = 17; }},
       {"size", [](Sample&, DispatchFrame& f) { f.header->rows = 4; }},
       {"rows is 3, expected 2",

@@ -1,5 +1,6 @@
 #include "protocol/codec.h"
 
+#include "base/limits.h"
 #include "base/philox.h"
 #include "conclave/cluster/v1/control.pb.h"
 #include "gtest/gtest.h"
@@ -35,6 +36,9 @@ std::vector<FromWorker> FromWorkerExamples() {
       {.seq = SeqId{2}, .begin = 1, .entries = {{.id = 3, .logprob = -1.0f, .top = {}}}}};
   result.routed = {{.seq = SeqId{2}, .begin = 0, .positions = 1, .ids = {0, 511, 127}}};
   result.phases = {{.phase = 4, .micros = 10, .bytes = 20, .ops = 30}};
+  result.bytes_sent = 1ull << 40;
+  result.bytes_received = 3;
+  result.bad_router_rows = 2;
   result.expert_rows = {1, 2, 3};
   return {hello,
           Ready{.epoch = Epoch{2},
@@ -75,7 +79,8 @@ std::vector<ToWorker> ToWorkerExamples() {
                  .blocks = {BlockId{3}}}};
   part.chunks = {
       {.seq = SeqId{1}, .begin = 0, .count = 2, .sample = true, .new_blocks = {BlockId{0}}}};
-  plan.parts = {part};
+  plan.parts = {part, WorkerPart{.slot = Slot{5}}};
+  plan.rounds = 7;
   return {Welcome{.slot = Slot{5}},
           Prepare{.epoch = Epoch{2},
                   .peers = {{.slot = Slot{0}, .uuid = "a", .address = "x"}},
@@ -126,6 +131,15 @@ TEST(Codec, BoundsNameTheField) {
   EXPECT_EQ(DecodeToWorker(proto.SerializeAsString()).status().message(),
             "welcome.slot is 128, not in 0..127");
   proto.mutable_step_ask()->add_part_digests(1);
+  EXPECT_EQ(DecodeToWorker(proto.SerializeAsString()).status().message(),
+            "step.part_rows size is 0, not in 1..1");
+  proto.mutable_step_ask()->add_part_rows(kWorkerRowsMax + 1);
+  EXPECT_EQ(DecodeToWorker(proto.SerializeAsString()).status().message(),
+            "step.part_rows is 8193, not in 0..8192");
+  proto.mutable_step_ask()->set_part_rows(0, kWorkerRowsMax);
+  EXPECT_EQ(DecodeToWorker(proto.SerializeAsString()).status().message(),
+            "step.rounds is 0, not in 1..8192");
+  proto.mutable_step_ask()->set_rounds(kRoundsMax);
   auto* open = proto.mutable_step_ask()->add_opens();
   open->add_tokens(1);
   open->set_prompt_tokens(2);

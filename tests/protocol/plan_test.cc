@@ -19,6 +19,7 @@ StepPlan Example() {
   part.chunks.push_back(
       {.seq = SeqId{2}, .begin = 0, .count = 3, .sample = true, .new_blocks = {BlockId{8}}});
   plan.parts = {part, WorkerPart{.slot = Slot{5}}};
+  plan.rounds = 2;
   return plan;
 }
 
@@ -66,11 +67,24 @@ TEST(Plan, AsksShareOneDigestThatEachCanRecompute) {
   ASSERT_EQ(asks.size(), 2u);
   for (const StepAsk& ask : asks) {
     EXPECT_EQ(ask.digest, asks[0].digest);
-    EXPECT_EQ(ask.rows_in_all, 3);
+    EXPECT_EQ(ask.rows_in_all(), 3);
+    EXPECT_EQ(ask.part_rows, (std::vector<std::int32_t>{3, 0}));
+    EXPECT_EQ(ask.rounds, 2);
     EXPECT_EQ(DigestOf(ask.part), ask.part_digests[static_cast<std::size_t>(ask.part_index)]);
-    EXPECT_EQ(DigestOf(ask.epoch, ask.step, ask.part_digests), ask.digest);
+    EXPECT_EQ(PlanDigest(ask), ask.digest);
   }
-  EXPECT_NE(DigestOf(Epoch{4}, StepId{9}, asks[0].part_digests), asks[0].digest);
+  const std::vector<std::function<void(StepAsk&)>> changes = {
+      [](StepAsk& ask) { ask.epoch = Epoch{4}; },
+      [](StepAsk& ask) { ask.step = StepId{10}; },
+      [](StepAsk& ask) { ask.rounds = 3; },
+      [](StepAsk& ask) { ask.part_rows[1] = 1; },
+      [](StepAsk& ask) { ++ask.part_digests[1]; },
+  };
+  for (const auto& change : changes) {
+    StepAsk ask = asks[0];
+    change(ask);
+    EXPECT_NE(PlanDigest(ask), asks[0].digest);
+  }
 }
 
 }  // namespace

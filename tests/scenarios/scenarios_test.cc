@@ -52,7 +52,7 @@ const Known kKnown[] = {
     {"ARefusalThatWasLostToo", "any", 2145701, 1},
     {"AnAbortThatWasOnItsWay", "any", 3144559, 1},
     {"TwoThatStartAtOneMoment", "any", 3146785, 1},
-    // Whoever lived was dropped for another's death, when a second one died while an epoch formed.
+    // A live worker was dropped for another's death, when a second one died while an epoch formed.
     {"NobodyIsDroppedForAnothersDeath", "churn", 1, 40},
 };
 

@@ -13,7 +13,7 @@ namespace conclave::sim {
 struct PlantedBug {
   std::string name;
   std::string scenario;  // in which it can show
-  int seeds = 0;         // within so many it must be found
+  int seeds = 0;         // it must be found within this many
   std::unique_ptr<Tamper> (*plant)();
 };
 

@@ -20,9 +20,11 @@ TEST(Campaign, SeedsOfEveryScenarioAreWell) {
       ADD_FAILURE() << failure << "\n" << ReplayCommand(seed, nullptr);
     }
     all.steps += report.steps;
+    all.steps_in_rounds += report.steps_in_rounds;
     all.faults += report.faults;
     all.epochs += report.epochs;
     all.resumes += report.resumes;
+    all.late_stops += report.late_stops;
     all.preemptions += report.preemptions;
     all.cached_tokens += report.cached_tokens;
     all.endings.resize(report.endings.size());
@@ -32,9 +34,11 @@ TEST(Campaign, SeedsOfEveryScenarioAreWell) {
   }
   // Otherwise nothing was tested.
   EXPECT_GT(all.steps, 5'000u);
+  EXPECT_GT(all.steps_in_rounds, 500u);
   EXPECT_GT(all.faults, 500u);
   EXPECT_GT(all.epochs, 1'500u);
   EXPECT_GT(all.resumes, 100u);
+  EXPECT_GT(all.late_stops, 30u);
   EXPECT_GT(all.preemptions, 20u);
   EXPECT_GT(all.cached_tokens, 1'000u);
   for (const End end : {End::kStop, End::kLength, End::kCancelled, End::kDeadline, End::kRefused,

@@ -34,7 +34,7 @@ class FrameBug : public Tamper {
 };
 
 bool IsSendBack(const FrameHeader& header) {
-  return header.direction == static_cast<std::uint8_t>(Direction::kSendBack);
+  return header.direction == static_cast<std::uint16_t>(Direction::kSendBack);
 }
 
 // The payload that the same two workers exchanged a step ago, under today's header.
@@ -81,6 +81,37 @@ class SwappedRows final : public FrameBug {
   }
 };
 
+// What another round of the same layer was answered, under this round's header: as if a worker had
+// combined one round twice and lost another.
+class OtherRoundsAnswers final : public FrameBug {
+  bool Bend(FrameHeader& header, std::span<std::byte> frame) override {
+    if (!IsSendBack(header)) return false;
+    std::vector<std::byte>& last = last_[{header.source * 256 + header.destination, header.step,
+                                          header.moe_layer}];
+    std::vector<std::byte> fresh(frame.begin() + sizeof header, frame.end());
+    const bool use = header.round > 0 && last.size() == fresh.size() && last != fresh;
+    if (use) std::ranges::copy(last, frame.begin() + sizeof header);
+    last = std::move(fresh);
+    return use;
+  }
+  std::map<std::tuple<int, std::uint64_t, int>, std::vector<std::byte>> last_;
+};
+
+// A round after the first is never answered: its rows keep what they had.
+class LostRound final : public FrameBug {
+  bool Bend(FrameHeader& header, std::span<std::byte> frame) override {
+    if (!IsSendBack(header) || header.round == 0 || header.slots == 0) return false;
+    std::ranges::fill(frame.subspan(sizeof header), std::byte{0});
+    return true;
+  }
+};
+
+class OtherRound final : public FrameBug {
+  bool Bend(FrameHeader& header, std::span<std::byte>) override {
+    return header.round > 0 && (--header.round, true);
+  }
+};
+
 class FlippedBit final : public Tamper {
   void OfFrame(std::span<std::byte> frame) override {
     if (++frames_ % 50 == 0) frame.back() ^= std::byte{1};
@@ -108,6 +139,9 @@ std::vector<PlantedBug> FrameBugs() {
   bugs.push_back(Plant<WrongExpert>("answers of the wrong expert", "wide", 5));
   bugs.push_back(Plant<LostAnswer>("an answer is lost", "wide", 5));
   bugs.push_back(Plant<SwappedRows>("two rows change places", "wide", 5));
+  bugs.push_back(Plant<OtherRoundsAnswers>("a round is combined twice", "wide", 20));
+  bugs.push_back(Plant<LostRound>("a round is lost", "wide", 20));
+  bugs.push_back(Plant<OtherRound>("a frame says another round", "wide", 20));
   bugs.push_back(Plant<FlippedBit>("a bit of a frame flips", "wide", 5));
   bugs.push_back(Plant<OtherStep>("a frame says another step", "wide", 5));
   return bugs;

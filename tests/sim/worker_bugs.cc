@@ -93,7 +93,8 @@ class PlanBug : public Tamper {
     Bend(ask->part);
     sent_[ask->step] = ask->digest;
     ask->part_digests[0] = DigestOf(ask->part);
-    ask->digest = DigestOf(ask->epoch, ask->step, ask->part_digests);
+    ask->part_rows[0] = static_cast<std::int32_t>(ask->part.rows());
+    ask->digest = PlanDigest(*ask);
   }
   void OfWorker(int, WorkerOutbox& outbox) override {
     for (WorkerEffect& effect : outbox) {

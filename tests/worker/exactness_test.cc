@@ -99,6 +99,36 @@ TEST_P(ExactnessTest, AnyNumberOfWorkers) {
   }
 }
 
+// A decode step has fewer rows than most of these have rounds, and workers without rows of their own
+// run all rounds.
+TEST_P(ExactnessTest, AnyNumberOfRounds) {
+  struct Cut {
+    int workers, expert_workers, rounds;
+  };
+  for (const Cut cut : {Cut{3, 0, 2}, Cut{2, 1, 3}, Cut{5, 0, 7}, Cut{1, 0, 3}, Cut{2, 0, 50}}) {
+    SCOPED_TRACE(cut.rounds);
+    TestClusterOptions options = ground_.Options();
+    options.workers = cut.workers;
+    options.expert_workers = cut.expert_workers;
+    options.rounds = cut.rounds;
+    Expect(ground_.Run(options, {.chunk = cut.rounds == 7 ? 20 : 512}));
+  }
+}
+
+// Workers with memory for a handful of rows run steps of any size, also when one of them owns every
+// expert, so that all rows arrive there.
+TEST_P(ExactnessTest, LittleMemoryForArrivals) {
+  for (const bool skewed : {false, true}) {
+    SCOPED_TRACE(skewed);
+    TestClusterOptions options = ground_.Options();
+    options.workers = 3;
+    options.lanes = 2;
+    options.arrivals_max = 5;
+    if (skewed) options.owners = [](int, int, int) { return std::vector<int>{1}; };
+    Expect(ground_.Run(options, {.chunk = 40}));
+  }
+}
+
 TEST_P(ExactnessTest, ExpertWorkersPresent) {
   TestClusterOptions options = ground_.Options();
   options.workers = 2;
@@ -153,7 +183,8 @@ std::vector<Case> Cases() {
 }
 INSTANTIATE_TEST_SUITE_P(Models, ExactnessTest, testing::ValuesIn(Cases()));
 
-// With one worker nothing goes over a wire; with two, every MoE layer exchanges twice, rows or not.
+// With one worker nothing goes over a wire; with two, every MoE layer exchanges twice per round,
+// rows or not.
 TEST(Exchanges, HappenWhenThereIsSomebodyElse) {
   const auto checkpoint =
       OpenCheckpoint(RepositoryPath("tests/data/oracles/qwen3moe_mixed_tied_60e"));
@@ -163,7 +194,11 @@ TEST(Exchanges, HappenWhenThereIsSomebodyElse) {
   EXPECT_EQ(one.exchanges(), 0u);
   TestCluster two(checkpoint->config, *checkpoint->tensors, {.workers = 1, .expert_workers = 1});
   EXPECT_TRUE(two.Run(two.EmptyParts()).ok());
-  EXPECT_EQ(two.exchanges(), 2u * static_cast<unsigned>(checkpoint->config.moe_layers));
+  const auto layers = static_cast<unsigned>(checkpoint->config.moe_layers);
+  EXPECT_EQ(two.exchanges(), 2u * layers);
+  TestCluster rounds(checkpoint->config, *checkpoint->tensors, {.workers = 2, .rounds = 3});
+  EXPECT_TRUE(rounds.Run(rounds.EmptyParts()).ok());
+  EXPECT_EQ(rounds.exchanges(), 3u * 2u * layers);
 }
 
 }  // namespace

@@ -75,12 +75,15 @@ std::vector<WorkerPart> Decoding(const TestCluster& cluster, int position) {
   return parts;
 }
 
-void ExpectNoAllocation(int workers, int expert_workers, int lanes) {
+void ExpectNoAllocation(int workers, int expert_workers, int lanes, int rounds = 1) {
   const auto checkpoint =
       OpenCheckpoint(RepositoryPath("tests/data/oracles/qwen3moe_mixed_tied_60e"));
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
   TestCluster cluster(checkpoint->config, *checkpoint->tensors,
-                      {.workers = workers, .expert_workers = expert_workers, .lanes = lanes});
+                      {.workers = workers,
+                       .expert_workers = expert_workers,
+                       .lanes = lanes,
+                       .rounds = rounds});
   ASSERT_TRUE(cluster.Run(Opening(cluster)).ok());
   allocations = 0;
   cluster.around_handle = [](bool entering) { counting = entering; };
@@ -96,6 +99,7 @@ void ExpectNoAllocation(int workers, int expert_workers, int lanes) {
 
 TEST(RunStep, DoesNotAllocateAlone) { ExpectNoAllocation(1, 0, 2); }
 TEST(RunStep, DoesNotAllocateAmongOthers) { ExpectNoAllocation(2, 1, 1); }
+TEST(RunStep, DoesNotAllocateInRounds) { ExpectNoAllocation(2, 1, 1, 4); }
 
 }  // namespace
 }  // namespace conclave

@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 
+#include "base/limits.h"
 #include "model/memory_tensors.h"
 #include "tests/worker/test_worker.h"
 
@@ -94,8 +95,7 @@ TEST_F(RefuseTest, WhatThePlanSaysOfItself) {
   ExpectAskRefused([](StepAsk& a) { a.part_index = 1; }, "this is peer 0 of 1");
   ExpectAskRefused([](StepAsk& a) { a.part_index = -1; }, "this is peer 0 of 1");
   ExpectAskRefused([](StepAsk& a) { a.part_digests.push_back(3); }, "part 0 of 2");
-  ExpectAskRefused([](StepAsk& a) { a.rows_in_all = 1; }, "rows in all");
-  ExpectAskRefused([](StepAsk& a) { a.rows_in_all = 1 << 20; }, "rows in all");
+  ExpectAskRefused([](StepAsk& a) { ++a.part_rows[0]; }, "digest is not that of its parts");
   ExpectPartRefused([](WorkerPart& p) { p.slot = Slot{3}; }, "part of slot 3");
 }
 
@@ -138,6 +138,38 @@ TEST_F(RefuseTest, TooManyRows) {
         p.chunks[1].new_blocks = {BlockId{7}, BlockId{6}};
       },
       "42 rows; this worker takes 40");
+}
+
+// The plan agrees with itself, but what it says of rounds is not what this worker can run.
+TEST_F(RefuseTest, Rounds) {
+  const auto refused = [&](const std::function<void(StepAsk&)>& spoil, const std::string& message) {
+    ExpectAskRefused(
+        [&](StepAsk& ask) {
+          spoil(ask);
+          ask.digest = PlanDigest(ask);
+        },
+        message);
+  };
+  refused([](StepAsk& a) { a.rounds = 0; }, "a plan of 0 rounds");
+  refused([](StepAsk& a) { a.rounds = kRoundsMax + 1; }, "a plan of 8193 rounds");
+  refused([](StepAsk& a) { a.part_rows[0] = -1; }, "a part of -1 rows");
+  refused([](StepAsk& a) { a.part_rows[0] = kWorkerRowsMax + 1; }, "a part of 8193 rows");
+  refused([](StepAsk& a) { a.part_rows[0] = 5; }, "the plan says 5 rows; the part has 4");
+}
+
+TEST_F(RefuseTest, MoreRowsInARoundThanThereIsMemoryFor) {
+  TestCluster three(model_, *tensors_, {.workers = 3, .arrivals_max = 10, .rounds = 2});
+  std::vector<StepAsk> asks = three.Asks(three.EmptyParts());
+  for (StepAsk& ask : asks) {
+    ask.part_rows = {0, 9, 12};  // slices of at most 5 and 6
+    ask.digest = PlanDigest(ask);
+  }
+  three.Deliver(0, Told{asks[0]});
+  const TestCluster::Outcome outcome = three.Pump();
+  ASSERT_EQ(outcome.broken.size(), 1u);
+  EXPECT_THAT(outcome.broken[0].error,
+              testing::HasSubstr("in 2 rounds: 0 rows of its own and 11 of others in one; this "
+                                 "worker takes 10 of each"));
 }
 
 // Blocks that a refused plan brought are gone again: eleven would be more than the context takes.

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "protocol/rounds.h"
 
 namespace conclave {
 
@@ -120,7 +121,7 @@ void TestCluster::Carry(int worker, WorkerEffect& effect) {
   } else if (auto* connect = std::get_if<ConnectAside>(&effect)) {
     Handle(node,
            ConnectedAside{connect->view.epoch, on_connect ? on_connect() : absl::OkStatus(), {}});
-  } else if (auto* change = std::get_if<ChangeOver>(&effect)) {
+  } else if (auto* change = std::get_if<SwitchToStagedExchange>(&effect)) {
     ++node.change_overs;
     Handle(node, ExchangeOpened{change->epoch, absl::OkStatus(), "standby"});
   } else if (std::holds_alternative<DropAside>(effect)) {
@@ -185,7 +186,14 @@ std::vector<WorkerPart> TestCluster::EmptyParts() const {
 }
 
 std::vector<StepAsk> TestCluster::Asks(const std::vector<WorkerPart>& parts) const {
-  return AsksFor({.epoch = epoch_, .step = next_step_, .parts = parts});
+  StepPlan plan{.epoch = epoch_, .step = next_step_, .parts = parts, .rounds = options_.rounds};
+  if (plan.rounds == 0) {
+    std::vector<std::int32_t> rows;
+    for (const WorkerPart& part : parts) rows.push_back(static_cast<std::int32_t>(part.rows()));
+    plan.rounds =
+        RoundsFor(rows, std::vector<std::int32_t>(parts.size(), options_.arrivals_max));
+  }
+  return AsksFor(plan);
 }
 
 TestCluster::Outcome TestCluster::Run(const std::vector<WorkerPart>& parts) {

@@ -50,6 +50,7 @@ struct TestClusterOptions {
   int lanes = 1;
   std::int32_t rows_max = 512;
   std::int32_t arrivals_max = 2048;
+  std::int32_t rounds = 0;  // of every step; 0: as few as arrivals_max allows
   std::int32_t kv_blocks = 96;
   std::int32_t sequences_max = 80;
   // Owners of (layer, expert) among `slots` live ones; empty: expert % slots.

@@ -38,9 +38,9 @@ class ControlLink {
   ~ControlLink();
   void Start();
 
-  // Any thread. What was meant for one stream is never said on another: who was away for a while
-  // may not know yet that his is gone. False when the `link`th is, or it is so slow that this would
-  // exceed a bound.
+  // Any thread. Sends on the `link`th stream only: a sender that was delayed may not know yet that
+  // its stream has been replaced. False when that stream is gone, or so slow that the queue would
+  // exceed its bound.
   bool Send(std::uint64_t link, const FromWorker& message);
   void Stop();  // no callback afterwards
 

@@ -1,5 +1,6 @@
-// One membership of this worker: a uuid, a core, an exchange backend. A lost link ends it; the next
-// one starts empty, so that nothing old can be taken for new. Weights stay.
+// One membership of this worker: a uuid, a core and an exchange backend. When the control link is
+// lost the incarnation ends, and the next one starts empty, so that nothing old can be taken for
+// new. The packed weights stay.
 #pragma once
 
 #include <memory>
@@ -18,7 +19,7 @@ struct Incarnation {
   std::unique_ptr<WorkerCore> core;
 };
 
-// What its heart says now. Any thread, while the pointers stay.
+// The heartbeat to send now. Any thread, as long as the pointers stay valid.
 Heartbeat HeartbeatOf(const Incarnation& incarnation);
 // The answer to an epoch that was opened on `backend`, or not: with the address of its next one.
 ExchangeOpened Opened(Epoch epoch, absl::Status status, ExchangeBackend& backend);

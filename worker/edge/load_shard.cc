@@ -13,7 +13,7 @@ absl::StatusOr<std::unique_ptr<Shard>> LoadShard(const Shard::Args& args,
   std::thread loads([&] {
     NameThisThread("loads");
     LowerThisThreadMore();
-    SetComputeThreadFloatMode();  // this thread is a lane
+    SetComputeThreadFloatMode();  // this thread computes, too
     ThreadPool lowered(lanes);
     shard = Shard::Load(args, lowered);
   });

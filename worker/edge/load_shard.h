@@ -9,9 +9,9 @@
 
 namespace conclave {
 
-// Shard::Load on threads of its own, which `lanes` describes and which give way: nobody waits for
-// this worker yet, and those that serve on the same machine keep their speed. Returns when it is
-// done.
+// Runs Shard::Load on threads of its own, described by `lanes`, at a low priority: nobody waits for
+// this worker yet, and workers that serve on the same machine keep their speed. Returns when the
+// shard is loaded.
 absl::StatusOr<std::unique_ptr<Shard>> LoadShard(const Shard::Args& args,
                                                  const ThreadPool::Options& lanes);
 

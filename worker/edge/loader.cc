@@ -109,7 +109,7 @@ std::optional<LoadProgress> Loader::Progress() const {
 
 void Loader::Run() {
   NameThisThread("loader");
-  SetComputeThreadFloatMode();  // this thread is a lane while it packs
+  SetComputeThreadFloatMode();  // this thread computes while it packs
   std::unique_lock lock(mutex_);
   while (true) {
     wake_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
@@ -130,7 +130,7 @@ void Loader::Carry(LoadExperts& load) {
   urgent_ = true;
   absl::Status status = args_.shard.LoadMissingExperts(load.placement, load.slot, stop_load_);
   urgent_ = false;
-  if (absl::IsCancelled(status)) return;  // whoever stopped it does not wait for an answer
+  if (absl::IsCancelled(status)) return;  // the request was replaced or dropped: no answer
   args_.tell(ExpertsLoaded{load.epoch, std::move(status)});
 }
 

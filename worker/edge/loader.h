@@ -1,8 +1,9 @@
-// Everything that takes long and must not hold up the strand: experts, and the exchange of the
-// epoch that is made ready beside the running one.
+// Work that takes long and must not hold up the strand: loading experts, and opening the exchange of
+// a staged epoch.
 //
-// Threads: the loader's (experts while nobody computes, on all lanes; the aside exchange) and the
-// packer's (packer.h). All calls but Abort and Progress come from one thread, the strand.
+// Threads: the loader's own (experts while no step runs, on all compute threads; the staged
+// exchange) and the packer's (packer.h). All calls but AbortAside and Progress come from one thread,
+// the strand.
 #pragma once
 
 #include <atomic>
@@ -31,8 +32,8 @@ class Loader {
   struct Args {
     Shard& shard;
     std::function<absl::StatusOr<std::unique_ptr<ExchangeBackend>>()> new_backend;
-    // ExpertsLoaded, LoadedAside, ConnectedAside: called on one of the two threads, once per ask
-    // that was not replaced, dropped or forgotten.
+    // Called on one of the two threads with ExpertsLoaded, LoadedAside or ConnectedAside, once per
+    // request that was not replaced, dropped or forgotten.
     std::function<void(WorkerEvent)> tell;
     Micros trial_limit = 2'000'000;  // for all peers' empty frames
     Micros stock_after = 5'000'000;  // see Packer
@@ -45,14 +46,15 @@ class Loader {
   void Do(ConnectAside connect);
   void Do(DropAside drop);
   void Do(TrimExperts trim) { packer_.Trim(std::move(trim)); }
-  // The exchange that ConnectedAside said is connected; null if it was dropped since.
+  // The staged exchange, after ConnectedAside reported success; null if it was discarded since.
   std::unique_ptr<ExchangeBackend> TakeAside(Epoch epoch);
   // Destroys it off the strand, when there is time.
   void Discard(std::unique_ptr<ExchangeBackend> backend) { packer_.Discard(std::move(backend)); }
-  // Forgets everything and waits for what is packed on lanes. Packed experts stay.
+  // Forgets every request and waits until no expert is packed on the compute threads. Packed experts
+  // stay.
   void Forget();
 
-  // Any thread. Ends the aside exchange unless it is of `epoch`.
+  // Any thread. Aborts the staged exchange unless it is of epoch `unless`.
   void AbortAside(std::optional<Epoch> unless);
   // Any thread. What the shard holds, if a load runs.
   std::optional<LoadProgress> Progress() const;
@@ -83,10 +85,10 @@ class Loader {
   std::deque<Job> jobs_;
   bool busy_ = false;
   bool stopping_ = false;
-  std::optional<Epoch> wanted_;  // the epoch that is being made ready aside
+  std::optional<Epoch> wanted_;  // the epoch that is being staged
   AsideExchange aside_;
   std::atomic<bool> stop_load_{false};
-  std::atomic<bool> urgent_{false};  // experts are packed on lanes
+  std::atomic<bool> urgent_{false};  // experts are being packed on all compute threads
   Packer packer_;
   std::thread thread_;
 };

@@ -91,7 +91,7 @@ bool Packer::AwaitJob(Lock& lock) {
 void Packer::Run() {
   NameThisThread("packer");
   LowerThisThread();
-  SetComputeThreadFloatMode();  // this thread is a lane of its own
+  SetComputeThreadFloatMode();  // this thread computes
   Lock lock(mutex_);
   while (true) {
     if (!AwaitJob(lock)) return;

@@ -1,8 +1,8 @@
-// Packs experts beside running steps: one thread at a low priority, one expert after another.
-// What it has packed stays packed, whatever becomes of the epoch it was for. When there has been
-// nothing to do for a while after a Trim, it makes memory ready for the experts that this worker
-// would have to load if another were lost: on a virtual machine a page's first touch takes so long
-// that survivors loaded at 0.7 GB/s in all instead of 5.
+// Packs experts while steps run: one thread of low priority, one expert after another. An expert
+// that is packed stays packed, even if the epoch that it was packed for is given up. When the packer
+// has been idle for a while after a Trim, it reserves memory for the experts that this worker would
+// have to load if another worker were lost. Without that reserve the survivors of a loss loaded at
+// 0.7 GB/s in all instead of 5, because a page's first touch is slow on a virtual machine.
 #pragma once
 
 #include <atomic>
@@ -36,11 +36,11 @@ class Packer {
   // These return at once. A Load replaces the one before it; a Trim is done in its turn.
   void Load(LoadAside load);
   void Trim(TrimExperts trim);
-  void Discard(std::unique_ptr<ExchangeBackend> backend);  // likewise
-  // No Load goes on.
+  void Discard(std::unique_ptr<ExchangeBackend> backend);  // destroys it on the packer's thread
+  // Stops the running Load and forgets those that wait.
   void Drop();
-  // From now on, until the next Load or Trim, the shard is the caller's, who makes it hold the
-  // share given. Does not wait for the expert that is being packed: it is thrown away.
+  // Hands exclusive ownership of the shard to the caller until the next Load or Trim. The caller
+  // makes it hold the given share. An expert being packed is discarded when it completes.
   void Yield(const Placement& placement, Slot slot);
 
   bool loading() const { return loading_.load(std::memory_order_relaxed); }
@@ -67,10 +67,10 @@ class Packer {
   std::mutex mutex_;  // the members below, and changes of the shard while it is not yielded
   std::condition_variable wake_;
   std::deque<Job> jobs_;
-  std::uint64_t generation_ = 0;  // a load that began under another one is over
-  std::optional<Share> running_;  // what the running epoch needs
+  std::uint64_t generation_ = 0;  // rises when loads are stopped: a load of an older one is over
+  std::optional<Share> running_;  // what the running epoch needs of this worker
   const std::chrono::microseconds stock_after_;
-  std::optional<std::size_t> to_stock_;  // the experts there is to be memory for
+  std::optional<std::size_t> to_stock_;  // number of experts to reserve memory for; unset: done
   bool stopping_ = false;
   std::atomic<bool> loading_{false};
   std::thread thread_;

@@ -18,7 +18,8 @@ StepTotals::StepTotals() {
 void StepTotals::Add(const StepResult& result) {
   std::lock_guard lock(mutex_);
   ++totals_.steps;
-  totals_.exchange_bytes += result.exchange_bytes;
+  totals_.bytes_sent += result.bytes_sent;
+  totals_.bytes_received += result.bytes_received;
   for (const PhaseTime& time : result.phases) {
     if (time.phase >= totals_.phases.size()) continue;
     PhaseTime& total = totals_.phases[time.phase];
@@ -61,8 +62,10 @@ std::string RenderMetrics(const WorkerReport& report) {
       report.weights_bytes);
   one("conclave_worker_kv_bytes", "KV cache reserved", MetricType::Gauge, report.kv_bytes);
   one("conclave_worker_steps_total", "Steps run", MetricType::Counter, report.steps);
-  one("conclave_worker_exchange_bytes_total", "Bytes sent to other workers", MetricType::Counter,
-      report.exchange_bytes);
+  one("conclave_worker_exchange_sent_bytes_total", "Bytes sent to other workers",
+      MetricType::Counter, report.bytes_sent);
+  one("conclave_worker_exchange_received_bytes_total", "Bytes received from other workers",
+      MetricType::Counter, report.bytes_received);
   MetricFamily seconds = {
       "conclave_worker_phase_seconds_total", "Time in a phase", MetricType::Counter, {}};
   MetricFamily bytes = {"conclave_worker_phase_bytes_total",

@@ -12,7 +12,7 @@ class StepTotals {
  public:
   StepTotals();
   void Add(const StepResult& result);
-  WorkerReport Get() const;  // steps, exchange_bytes and phases are set
+  WorkerReport Get() const;  // steps, exchanged bytes and phases are set
 
  private:
   mutable std::mutex mutex_;

@@ -11,9 +11,9 @@
 
 namespace conclave {
 
-// Lane 0 is the thread that calls Run; count - 1 helpers wait for work: first spinning, because the
-// next kernel is microseconds away, soon giving their core away at each turn, because there may be
-// more processes than cores, and at last asleep.
+// Thread 0 of the team is the one that calls Run. The other count - 1 wait for work: first spinning,
+// because the next kernel is microseconds away, then yielding their core at each turn, because there
+// may be more processes than cores, and at last asleep.
 class ThreadPool final : public Lanes {
  public:
   struct Options {

@@ -1,10 +1,14 @@
-// What the operating system knows of our threads: names, which `top -H` and /proc show and which
-// tests find threads by, and priorities.
+// Names and priorities of a worker's threads. `top -H` and /proc show the names, and tests find
+// threads by them.
 //
-//   main, strand (events, kernels' first lane), lane-1.. (kernels), loader (experts while nobody
-//   computes, the endpoint of the next epoch), packer (experts beside running steps), loads (what
-//   is loaded before the worker shows itself), heart
-//   (heartbeats), link (the control stream)
+//   main
+//   strand         takes events, and is the first thread of the kernels' team
+//   lane-1, ...    the other threads of the team
+//   loader         loads experts while no step runs, and opens a staged epoch's exchange
+//   packer         packs experts while steps run
+//   loads          loads the shared weights before the worker says Hello
+//   heart          sends heartbeats
+//   link           keeps the control stream
 #pragma once
 
 #include <string>
@@ -12,11 +16,11 @@
 namespace conclave {
 
 void NameThisThread(const std::string& name);  // at most 15 bytes count
-// Gives way to what else wants this core, for good: a thread may not raise itself again. Beside one
-// other thread that never rests it still gets a quarter, so that it lets go of locks soon.
-// Threads begun by it give way as well.
+// Lowers the calling thread's priority for good: a thread may not raise it again. Next to one busy
+// thread of normal priority it still gets a quarter of a core, so that it releases locks soon.
+// Threads that it starts have the lower priority, too.
 void LowerThisThread();
-// Even more: for what is done before this process serves.
+// Lowers it further, for what is done before this process serves.
 void LowerThisThreadMore();
 
 }  // namespace conclave

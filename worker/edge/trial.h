@@ -1,4 +1,4 @@
-// The trial of an epoch's links: opens it and swaps one empty frame with every peer.
+// Tries the links of a staged epoch: opens it and swaps one empty frame with every peer.
 #pragma once
 
 #include "exchange/exchange.h"
@@ -6,9 +6,9 @@
 
 namespace conclave {
 
-// On success the backend is open, one exchange of the epoch is done, and its next standby endpoint
-// is made. Otherwise `unreachable` has the peers that were not heard, or the one that could not be
-// opened, when it is a peer's fault.
+// On success the backend is open, one exchange of the epoch is done, and the next standby endpoint is
+// made. Otherwise `unreachable` has the peers whose frame did not arrive, or the peer to which no
+// link could be opened; it is empty when the failure is not a peer's.
 ConnectedAside TryEpoch(ExchangeBackend& backend, const EpochView& view, Micros limit);
 
 }  // namespace conclave

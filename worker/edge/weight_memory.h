@@ -13,10 +13,10 @@
 
 namespace conclave {
 
-// Large spans are mappings of their own on a 2 MiB boundary, advised to be huge; small ones come
-// from the heap. Zeroed. Thread-safe. What is expected is made ready by a thread of its own, which
-// begins with the first such wish. Large spans only are kept in stock, of one size, and no more than
-// leaves the machine kLeftMin.
+// A large span is a mapping of its own on a 2 MiB boundary, for which huge pages are advised; small
+// spans come from the heap. All are zeroed. Thread-safe. One thread, started at the first use,
+// prefaults what was announced. The reserve has large spans of one size only, and leaves at least
+// kLeftMin bytes of the machine's memory free.
 class HugePageMemory final : public Memory {
  public:
   static constexpr std::size_t kHugePage = std::size_t{2} << 20;

@@ -106,7 +106,7 @@ struct Describe {
   void operator()(const ConnectAside& effect) const {
     recorder.Note("connects in the background for epoch ", effect.view.epoch.value);
   }
-  void operator()(const ChangeOver& effect) const {
+  void operator()(const SwitchToStagedExchange& effect) const {
     recorder.Note("changes over to epoch ", effect.epoch.value);
   }
   void operator()(const DropAside&) const { recorder.Note("drops what was made ready aside"); }

@@ -104,7 +104,7 @@ class WorkerRunner::Impl final : public LinkListener {
   Next Carry(OpenExchange& effect);
   Next Carry(LoadAside& effect) { return Hand(effect); }
   Next Carry(ConnectAside& effect) { return Hand(effect); }
-  Next Carry(ChangeOver& effect);
+  Next Carry(SwitchToStagedExchange& effect);
   Next Carry(DropAside& effect) { return Hand(effect); }
   Next Carry(TrimExperts& effect) { return Hand(effect); }
   Next Carry(StartExchange& effect);
@@ -241,7 +241,7 @@ absl::Status WorkerRunner::Impl::NewIncarnation() {
                                .kv_dtype = options_.kv_dtype,
                                .kv_blocks = kv_.blocks,
                                .rows_max = options_.rows_max,
-                               .arrivals_max = options_.arrivals_max,
+                               .arrivals_max = options_.arrivals_max.value_or(0),
                                .sequences_max = options_.sequences_max,
                                .model_identity = checkpoint_.identity,
                                .expert_memory_bytes = options_.expert_memory_bytes,
@@ -432,7 +432,7 @@ WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(OpenExchange& effect) {
   return Opened(effect.view.epoch, backend.Open(effect.view, options_.open_timeout), backend);
 }
 
-WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(ChangeOver& effect) {
+WorkerRunner::Impl::Next WorkerRunner::Impl::Carry(SwitchToStagedExchange& effect) {
   absl::Status status;
   if (std::unique_ptr<ExchangeBackend> next = loader_->TakeAside(effect.epoch)) {
     {

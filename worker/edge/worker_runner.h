@@ -1,10 +1,10 @@
 // A worker, put together: weights, core, exchange backend, control link and the thread that runs
 // steps. The only place that owns them.
 //
-// Threads (named, see threads.h): the strand (events in, effects out, kernels and exchanges
-// inline), the loader and the packer (experts; the next epoch), the heart (heartbeats), the control
-// link's. Abort is the one thing that jumps the queue: a newer epoch ends an exchange that would
-// wait for somebody who is gone.
+// Threads (named, see threads.h): the strand takes events, carries out effects, and runs kernels and
+// exchanges inline; the loader and the packer load experts and open staged epochs; one thread sends
+// heartbeats; one keeps the control link. Only an abort does not wait for the strand: a newer epoch
+// ends an exchange that would wait for a lost worker.
 #pragma once
 
 #include <cstdint>
@@ -34,13 +34,14 @@ struct WorkerOptions {
   std::string exchange = "auto";        // auto: local when a hub is given, else the best built in
   LocalHub* hub = nullptr;              // for `local`: workers of one process share it
   UcxOptions ucx;
-  std::int32_t rows_max = 512;      // rows of its own in a step
-  std::int32_t arrivals_max = 512;  // rows that may arrive in one exchange
+  std::int32_t rows_max = 4096;  // rows of its own in a step
+  // Rows of others that may arrive in one round of an exchange; unset: what kRoundBytes hold.
+  std::optional<std::int32_t> arrivals_max;
   std::int32_t sequences_max = 1024;
   std::uint64_t expert_memory_bytes = 0;  // room for experts; 0: no limit known
   Micros exchange_timeout = 60'000'000;   // a backstop: dead peers are the coordinator's to find
   Micros open_timeout = 30'000'000;
-  Micros trial_limit = 2'000'000;  // the next epoch's links are tried for so long beside the steps
+  Micros trial_limit = 2'000'000;  // for every peer's frame when a staged epoch's links are tried
   std::shared_ptr<grpc::Channel> coordinator;
   // For messages. Empty: it is in this process, and a lost link is the end: gRPC 1.51 crashes when
   // a channel within the process outlives its server.
@@ -56,7 +57,7 @@ struct WorkerReport {
   Epoch epoch;
   std::uint64_t progress = 0;
   std::uint64_t steps = 0;
-  std::uint64_t exchange_bytes = 0;
+  std::uint64_t bytes_sent = 0, bytes_received = 0;  // frames exchanged with other workers
   std::uint64_t weights_bytes = 0;  // packed, experts included
   std::uint64_t kv_bytes = 0;
   std::uint64_t rss_bytes = 0;
@@ -77,7 +78,7 @@ class WorkerRunner {
   ~WorkerRunner();  // stops at once
 
   void Leave();  // asks the coordinator to be drained; the exit comes when it is
-  // Waits for the exit, at most so long.
+  // Waits until the worker has ended, at most `timeout`.
   std::optional<WorkerExit> WaitForExit(Micros timeout);
   WorkerReport Report() const;
 
