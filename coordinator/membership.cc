@@ -42,6 +42,11 @@ WorkerLink* Membership::Find(LinkId id) {
   return found == links_.end() ? nullptr : &found->second;
 }
 
+const WorkerLink* Membership::Find(LinkId id) const {
+  const auto found = links_.find(id);
+  return found == links_.end() ? nullptr : &found->second;
+}
+
 const WorkerLink* Membership::AtSlot(Slot slot) const {
   for (const auto& [id, link] : links_) {
     if (link.greeted && link.slot == slot) return &link;
@@ -65,9 +70,9 @@ absl::Status Membership::CheckHello(const Hello& hello, const ModelFacts& facts)
       model.topk != facts.topk) {
     return absl::FailedPreconditionError("the model's shape differs from the cluster's");
   }
-  if (hello.last_epoch.value > kEpochMax) {
+  if (hello.last_epoch.number > kEpochMax) {
     return absl::FailedPreconditionError(
-        absl::StrCat("last_epoch is out of range: ", hello.last_epoch.value));
+        absl::StrCat("last_epoch is out of range: ", hello.last_epoch.number));
   }
   if (hello.uuid.empty()) return absl::FailedPreconditionError("uuid is empty");
   for (const auto& [id, link] : links_) {

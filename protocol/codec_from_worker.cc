@@ -34,13 +34,13 @@ void Put(const Hello& in, pb::FromWorker& out) {
   hello.set_arrivals_max(in.arrivals_max);
   hello.set_expert_memory_bytes(in.expert_memory_bytes);
   hello.set_threads(in.threads);
-  hello.set_last_epoch(in.last_epoch.value);
+  hello.set_last_epoch(in.last_epoch.number);
   if (in.last_slot >= 0) hello.set_last_slot(in.last_slot);
 }
 
 void Put(const Ready& in, pb::FromWorker& out) {
   auto& ready = *out.mutable_ready();
-  ready.set_epoch(in.epoch.value);
+  ready.set_epoch(in.epoch.number);
   ready.set_ok(in.ok);
   ready.set_error(in.error);
   ready.set_last_step_done(in.last_step_done.value);
@@ -59,7 +59,7 @@ void PutLogprob(const TokenLogprob& in, pb::TokenLogprob& out) {
 
 void Put(const StepResult& in, pb::FromWorker& out) {
   auto& result = *out.mutable_step_result();
-  result.set_epoch(in.epoch.value);
+  result.set_epoch(in.epoch.number);
   result.set_step(in.step.value);
   result.set_slot(in.slot.value);
   result.set_digest(in.digest);
@@ -97,7 +97,7 @@ void Put(const StepResult& in, pb::FromWorker& out) {
 
 void Put(const StepBroken& in, pb::FromWorker& out) {
   auto& broken = *out.mutable_step_broken();
-  broken.set_epoch(in.epoch.value);
+  broken.set_epoch(in.epoch.number);
   broken.set_step(in.step.value);
   broken.set_error(in.error);
 }
@@ -109,7 +109,7 @@ void PutSlots(const SlotSet& in, Field& out) {
 
 void Put(const Loaded& in, pb::FromWorker& out) {
   auto& loaded = *out.mutable_loaded();
-  loaded.set_epoch(in.epoch.value);
+  loaded.set_epoch(in.epoch.number);
   loaded.set_ok(in.ok);
   loaded.set_error(in.error);
   loaded.set_address(in.address);
@@ -118,7 +118,7 @@ void Put(const Loaded& in, pb::FromWorker& out) {
 
 void Put(const Connected& in, pb::FromWorker& out) {
   auto& connected = *out.mutable_connected();
-  connected.set_epoch(in.epoch.value);
+  connected.set_epoch(in.epoch.number);
   connected.set_ok(in.ok);
   connected.set_error(in.error);
   PutSlots(in.unreachable, *connected.mutable_unreachable());
@@ -131,7 +131,7 @@ void Put(const RecorderTold& in, pb::FromWorker& out) {
 
 void Put(const Heartbeat& in, pb::FromWorker& out) {
   auto& heartbeat = *out.mutable_heartbeat();
-  heartbeat.set_epoch(in.epoch.value);
+  heartbeat.set_epoch(in.epoch.number);
   heartbeat.set_progress(in.progress);
   heartbeat.set_busy(in.busy);
   heartbeat.set_rss_bytes(in.rss_bytes);

@@ -33,20 +33,20 @@ void PutPlacement(const Placement& in, Message& out) {
 
 void Put(const Prepare& in, pb::ToWorker& out) {
   auto& prepare = *out.mutable_prepare();
-  prepare.set_epoch(in.epoch.value);
+  prepare.set_epoch(in.epoch.number);
   PutPeers(in.peers, prepare);
   PutPlacement(in.placement, prepare);
 }
 
 void Put(const Load& in, pb::ToWorker& out) {
   auto& load = *out.mutable_load();
-  load.set_epoch(in.epoch.value);
+  load.set_epoch(in.epoch.number);
   load.set_slot(in.slot.value);
   PutPlacement(in.placement, load);
 }
 
 void Put(const Connect& in, pb::ToWorker& out) {
-  out.mutable_connect()->set_epoch(in.epoch.value);
+  out.mutable_connect()->set_epoch(in.epoch.number);
   PutPeers(in.peers, *out.mutable_connect());
 }
 
@@ -55,7 +55,7 @@ void Put(const RecorderAsked& in, pb::ToWorker& out) {
 }
 
 void Put(const Commit& in, pb::ToWorker& out) {
-  out.mutable_commit()->set_epoch(in.epoch.value);
+  out.mutable_commit()->set_epoch(in.epoch.number);
   out.mutable_commit()->set_first_step(in.first_step.value);
 }
 
@@ -81,7 +81,7 @@ void PutSampling(const SamplingParams& in, pb::Sampling& out) {
 
 void Put(const StepAsk& in, pb::ToWorker& out) {
   auto& ask = *out.mutable_step_ask();
-  ask.set_epoch(in.epoch.value);
+  ask.set_epoch(in.epoch.number);
   ask.set_step(in.step.value);
   ask.set_digest(in.digest);
   ask.mutable_part_digests()->Add(in.part_digests.begin(), in.part_digests.end());

@@ -192,7 +192,7 @@ void WorkerCore::Impl::DropSteps() {
 void WorkerCore::Impl::OnTold(const Prepare& prepare, WorkerOutbox& outbox) {
   if (prepare.epoch <= epoch()) return;
   DropSteps();
-  epoch_.store(prepare.epoch.value, std::memory_order_relaxed);
+  epoch_.store(prepare.epoch.number, std::memory_order_relaxed);
   stage_ = Stage::kOut;
   placement_ = prepare.placement;
   if (std::optional<EpochTables> ready = aside_.Take(prepare, outbox)) {
@@ -260,7 +260,7 @@ void WorkerCore::Impl::OnTold(const Load& load, WorkerOutbox& outbox) {
   aside_.Begin(load,
                stage_ == Stage::kLoading
                    ? absl::FailedPreconditionError(
-                         absl::StrCat("experts of epoch ", epoch().value, " are being loaded"))
+                         absl::StrCat("experts of epoch ", epoch().number, " are being loaded"))
                    : absl::OkStatus(),
                outbox);
 }
@@ -287,10 +287,10 @@ void WorkerCore::Impl::OnTold(const StepAsk& ask, WorkerOutbox& outbox) {
   };
   if (ask.epoch > epoch()) {
     return refuse(
-        absl::StrCat("plan of epoch ", ask.epoch.value, "; this worker is at ", epoch().value));
+        absl::StrCat("plan of epoch ", ask.epoch.number, "; this worker is at ", epoch().number));
   }
   if (stage_ != Stage::kRunning) {
-    return refuse(absl::StrCat("epoch ", epoch().value, " is not committed here"));
+    return refuse(absl::StrCat("epoch ", epoch().number, " is not committed here"));
   }
   if (asks_ == ring_.size()) {
     return refuse(absl::StrCat("more than ", kPlansAheadMax, " plans ahead"));

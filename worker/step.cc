@@ -105,7 +105,7 @@ void StepContext::Address(Direction direction, int peer, FrameHeader& header) co
   header.source = static_cast<std::uint8_t>(epoch->slot(epoch->self()).value);
   header.destination = static_cast<std::uint8_t>(epoch->slot(peer).value);
   header.direction = static_cast<std::uint8_t>(direction);
-  header.epoch = ask->epoch.value;
+  header.epoch = ask->epoch.number;
   header.step = ask->step.value;
   header.plan_digest = ask->digest;
   header.moe_layer = static_cast<std::uint32_t>(moe_layer());

@@ -106,7 +106,7 @@ class LocalBackend final : public ExchangeBackend {
   absl::Status ConnectLocked(const Peer& peer);
   bool AbortedLocked() const { return aborted_.has_value() && epoch_ <= *aborted_; }
   absl::Status AbortedError() const {
-    return absl::AbortedError(absl::StrCat("epoch ", epoch_.value, " was aborted"));
+    return absl::AbortedError(absl::StrCat("epoch ", epoch_.number, " was aborted"));
   }
   absl::Status RunLocked(Lock& lock, std::span<const OutFrame> sends, FrameSink& sink,
                          Clock::time_point deadline);

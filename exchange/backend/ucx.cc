@@ -192,8 +192,8 @@ absl::Status UcxBackend::Open(const EpochView& view, Micros) {
   Close();
   view_ = view;
   for (const std::unique_ptr<Lane>& lane : lanes_) lane->active = std::move(lane->standby);
-  if (view.epoch.value < aborted_below_.load()) {
-    return absl::AbortedError(absl::StrCat("epoch ", view.epoch.value, " was aborted"));
+  if (view.epoch.number < aborted_below_.load()) {
+    return absl::AbortedError(absl::StrCat("epoch ", view.epoch.number, " was aborted"));
   }
   for (const Peer& peer : view.peers) {
     if (peer.slot != view.self) {
@@ -232,13 +232,13 @@ ucs_status_t UcxBackend::OnFrame(void* lane_pointer, const void* header, std::si
 
 // UCS_OK gives the data back to UCX, UCS_INPROGRESS keeps it.
 ucs_status_t UcxBackend::Arrived(const UcxFrameHeader& header, UcxArrival arrival) {
-  if (!open_ || header.epoch < view_.epoch.value) return UCS_OK;  // a past epoch's: fenced off
+  if (!open_ || header.epoch < view_.epoch.number) return UCS_OK;  // a past epoch's: fenced off
   UcxLink* link = LinkOf(header.source);
   const auto wrong = [&](const auto&... words) {
     return Refuse(absl::DataLossError(absl::StrCat("slot ", header.source, ": ", words...)));
   };
   if (link == nullptr) return wrong("a frame from a stranger");
-  if (header.epoch != view_.epoch.value) return wrong("a frame of epoch ", header.epoch);
+  if (header.epoch != view_.epoch.number) return wrong("a frame of epoch ", header.epoch);
   if (header.bytes != arrival.bytes) {
     return wrong("a frame of ", arrival.bytes, " bytes that should be ", header.bytes);
   }
@@ -309,7 +309,7 @@ absl::Status UcxBackend::Run(std::span<const OutFrame> sends, FrameSink& sink) {
 absl::Status UcxBackend::StartSends(std::span<const OutFrame> sends) {
   for (std::size_t i = 0; i < links_.size(); ++i) {
     const std::span<const std::byte> frame = sends[i].bytes;
-    RETURN_IF_ERROR(links_[i]->Send({.epoch = view_.epoch.value,
+    RETURN_IF_ERROR(links_[i]->Send({.epoch = view_.epoch.number,
                                      .exchange = number_,
                                      .bytes = frame.size(),
                                      .source = static_cast<std::uint32_t>(view_.self.value),
@@ -360,8 +360,8 @@ absl::Status UcxBackend::Pushed() {
 // Between two polls: lets others run, watches the clock and the abort flag.
 absl::Status UcxBackend::Idle(bool progressed) {
   board_.Look();
-  if (view_.epoch.value < aborted_below_.load(std::memory_order_relaxed)) {
-    return absl::AbortedError(absl::StrCat("epoch ", view_.epoch.value, " was aborted"));
+  if (view_.epoch.number < aborted_below_.load(std::memory_order_relaxed)) {
+    return absl::AbortedError(absl::StrCat("epoch ", view_.epoch.number, " was aborted"));
   }
   if (progressed && ++polls_ % kPollsBetweenClocks != 0) return absl::OkStatus();
   const Clock::time_point now = Clock::now();
@@ -397,7 +397,7 @@ absl::Status UcxBackend::WhoIsMissing() const {
 
 void UcxBackend::Abort(Epoch epoch) {
   std::uint64_t below = aborted_below_.load();
-  while (below <= epoch.value && !aborted_below_.compare_exchange_weak(below, epoch.value + 1)) {
+  while (below <= epoch.number && !aborted_below_.compare_exchange_weak(below, epoch.number + 1)) {
   }
 }
 

@@ -98,7 +98,7 @@ void FakeWorker::HearLoad(const Load& load) {
   aside_ = load.epoch;
   aside_connected_ = false;
   aside_placement_ = load.placement;
-  aside_address_ = absl::StrCat(hello_.uuid, "@", load.epoch.value);
+  aside_address_ = absl::StrCat(hello_.uuid, "@", load.epoch.number);
   if (mute_aside) return;
   Loaded loaded{.epoch = aside_, .ok = !fail_load_aside, .error = {}, .address = aside_address_};
   if (fail_load_aside) loaded.error = "no memory";

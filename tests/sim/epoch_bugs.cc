@@ -156,8 +156,8 @@ class PlanOfOldEpoch final : public Tamper {
   void OfCoordinator(CoordinatorOutbox& outbox) override {
     for (CoordinatorEffect& effect : outbox) {
       auto* ask = ToldBy<StepAsk>(effect);
-      if (ask == nullptr || ask->epoch.value < 2) continue;
-      ask->epoch = Epoch{ask->epoch.value - 1};
+      if (ask == nullptr || ask->epoch.number < 2) continue;
+      ask->epoch = Epoch{ask->epoch.number - 1};
     }
   }
 };
@@ -192,7 +192,7 @@ class AddressUsedTwice final : public Tamper {
 class ReadyLost final : public Tamper {
   bool OfEvent(CoordinatorEvent& event) override {
     const auto* ready = Said<Ready>(event);
-    return ready == nullptr || ready->epoch.value != 2;
+    return ready == nullptr || ready->epoch.number != 2;
   }
 };
 

@@ -132,7 +132,7 @@ TEST_F(EpochTest, PlansRunAhead) {
 TEST_F(EpochTest, BadViewsAreRefused) {
   TestCluster cluster = Cluster(2);
   const auto error_of = [&](Prepare prepare) {
-    prepare.epoch = Epoch{cluster.core(0).epoch().value + 1};
+    prepare.epoch = Epoch{cluster.core(0).epoch().number + 1};
     cluster.Deliver(0, Told{prepare});
     for (const FromWorker& message : cluster.TakeTold(0)) {
       if (const auto* ready = std::get_if<Ready>(&message)) {

@@ -283,7 +283,7 @@ void WorkerRunner::Impl::OnMessage(ToWorker message) {
     ready_ = false;
     // The strand may be inside an exchange of an older epoch that will never finish, the loader
     // inside the trial of one that will not come.
-    AbortExchange(Epoch{prepare->epoch.value - 1});
+    AbortExchange(Epoch{prepare->epoch.number - 1});
     loader_->AbortAside(prepare->epoch);
   } else if (std::holds_alternative<Goodbye>(message)) {
     AbortExchange(kEveryEpoch);
