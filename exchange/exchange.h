@@ -8,15 +8,16 @@
 // Open(view) turns that endpoint into the epoch's and makes a new standby. Nothing that was sent to
 // an older endpoint can arrive at a newer one: that is the fence between epochs.
 //
-// Threading: all calls from one thread at a time, except Abort and Waiting, which any thread may
-// call at any time. (A backend may be opened on one thread and handed to another.) Backends of one
-// process do not disturb one another: the next epoch is opened on a second one while the first
-// exchanges. Errors: Unavailable (a peer is gone; the message names the slot), DeadlineExceeded
-// (names every slot waited for), Aborted (Abort was called), ResourceExhausted (a frame did not fit
-// the sink), DataLoss (a transport broke its word); and, for the caller's own mistakes,
-// InvalidArgument and FailedPrecondition. After any of the former the epoch is over for this
-// backend: Close, then Open a new one. What was given to a failed Exchange (frames and room) stays
-// allocated, if unused, until Close: a transfer under way may still end there.
+// Threading: all calls from one thread at a time, except AbortBelow and Waiting, which any thread
+// may call at any time. (A backend may be opened on one thread and handed to another.) Backends of
+// one process do not disturb one another: the next epoch is opened on a second one while the first
+// exchanges. Errors: Unavailable (a peer is gone), DeadlineExceeded (frames did not come in time),
+// both with the peers they are about, for programs to read (PeersOf) and in the message for people;
+// Aborted (AbortBelow was called), ResourceExhausted (a frame did not fit the sink), DataLoss (a
+// transport broke its word); and, for the caller's own mistakes, InvalidArgument and
+// FailedPrecondition. After any of the former the epoch is over for this backend: Close, then Open
+// a new one. What was given to a failed Exchange (frames and room) stays allocated, if unused, until
+// Close: a transfer under way may still end there.
 #pragma once
 
 #include <cstddef>
@@ -74,6 +75,14 @@ struct ExchangeWait {
   std::uint64_t looks = 0;     // how often its thread has looked for frames: rises while it runs
 };
 
+// The peers that an error of Open or Exchange is about; empty: it is about none in particular.
+SlotSet PeersOf(const absl::Status& error);
+// Unavailable, about one peer; `why` follows its name in the message.
+absl::Status PeerError(Slot peer, std::string_view why);
+// DeadlineExceeded, about every slot waited for: those whose frame never came, or else those that
+// never took ours.
+absl::Status DeadlineError(std::span<const Slot> silent, std::span<const Slot> not_taking);
+
 class ExchangeBackend {
  public:
   virtual ~ExchangeBackend() = default;
@@ -89,8 +98,8 @@ class ExchangeBackend {
   // Allocates nothing in steady state.
   virtual absl::Status Exchange(std::span<const OutFrame> sends, FrameSink& sink,
                                 Micros timeout) = 0;
-  // Makes a running or later Exchange or Open of an epoch <= this one return Aborted soon.
-  virtual void Abort(Epoch epoch) = 0;
+  // Makes a running or later Exchange or Open of any epoch lower than this one return Aborted soon.
+  virtual void AbortBelow(Epoch epoch) = 0;
   virtual void Close() = 0;  // never blocks long, never throws
   virtual ExchangeWait Waiting() const = 0;
   virtual const ExchangeStats& stats() const = 0;

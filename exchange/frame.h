@@ -32,7 +32,8 @@ struct FrameHeader {
   std::uint8_t destination;  // slot
   std::uint8_t direction;
   std::uint8_t micro_batch;
-  std::uint64_t epoch;
+  std::uint32_t term;   // of the epoch
+  std::uint32_t epoch;  // its number
   std::uint64_t step;
   std::uint64_t plan_digest;
   std::uint32_t moe_layer;
@@ -43,7 +44,7 @@ struct FrameHeader {
   std::uint64_t payload_checksum;  // of every other byte of the frame, the header's included
 };
 static_assert(sizeof(FrameHeader) == 64);
-inline constexpr std::uint32_t kFrameMagic = 0x31784543;  // "CEx1"
+inline constexpr std::uint32_t kFrameMagic = 0x32784543;  // "CEx2"
 
 struct FrameSlot {
   std::uint16_t row;     // index among the rows of this frame

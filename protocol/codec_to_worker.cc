@@ -33,20 +33,20 @@ void PutPlacement(const Placement& in, Message& out) {
 
 void Put(const Prepare& in, pb::ToWorker& out) {
   auto& prepare = *out.mutable_prepare();
-  prepare.set_epoch(in.epoch.number);
+  SetEpoch(in.epoch, prepare);
   PutPeers(in.peers, prepare);
   PutPlacement(in.placement, prepare);
 }
 
 void Put(const Load& in, pb::ToWorker& out) {
   auto& load = *out.mutable_load();
-  load.set_epoch(in.epoch.number);
+  SetEpoch(in.epoch, load);
   load.set_slot(in.slot.value);
   PutPlacement(in.placement, load);
 }
 
 void Put(const Connect& in, pb::ToWorker& out) {
-  out.mutable_connect()->set_epoch(in.epoch.number);
+  SetEpoch(in.epoch, *out.mutable_connect());
   PutPeers(in.peers, *out.mutable_connect());
 }
 
@@ -55,7 +55,7 @@ void Put(const RecorderAsked& in, pb::ToWorker& out) {
 }
 
 void Put(const Commit& in, pb::ToWorker& out) {
-  out.mutable_commit()->set_epoch(in.epoch.number);
+  SetEpoch(in.epoch, *out.mutable_commit());
   out.mutable_commit()->set_first_step(in.first_step.value);
 }
 
@@ -81,7 +81,7 @@ void PutSampling(const SamplingParams& in, pb::Sampling& out) {
 
 void Put(const StepAsk& in, pb::ToWorker& out) {
   auto& ask = *out.mutable_step_ask();
-  ask.set_epoch(in.epoch.number);
+  SetEpoch(in.epoch, ask);
   ask.set_step(in.step.value);
   ask.set_digest(in.digest);
   ask.mutable_part_digests()->Add(in.part_digests.begin(), in.part_digests.end());
@@ -152,7 +152,7 @@ absl::StatusOr<Placement> GetPlacement(const std::string& of, const Message& in)
 }
 
 absl::StatusOr<ToWorker> Get(const pb::Prepare& in) {
-  Prepare out{.epoch = Epoch{in.epoch()}, .peers = {}, .placement = {}};
+  Prepare out{.epoch = EpochOf(in), .peers = {}, .placement = {}};
   ASSIGN_OR_RETURN(out.peers, GetPeers("prepare", in));
   ASSIGN_OR_RETURN(out.placement, GetPlacement("prepare", in));
   return out;
@@ -160,13 +160,13 @@ absl::StatusOr<ToWorker> Get(const pb::Prepare& in) {
 
 absl::StatusOr<ToWorker> Get(const pb::Load& in) {
   RETURN_IF_ERROR(InRange("load.slot", in.slot(), 0, kSlotsMax - 1));
-  Load out{.epoch = Epoch{in.epoch()}, .slot = Slot{in.slot()}, .placement = {}};
+  Load out{.epoch = EpochOf(in), .slot = Slot{in.slot()}, .placement = {}};
   ASSIGN_OR_RETURN(out.placement, GetPlacement("load", in));
   return out;
 }
 
 absl::StatusOr<ToWorker> Get(const pb::Connect& in) {
-  Connect out{.epoch = Epoch{in.epoch()}, .peers = {}};
+  Connect out{.epoch = EpochOf(in), .peers = {}};
   ASSIGN_OR_RETURN(out.peers, GetPeers("connect", in));
   return out;
 }
@@ -205,7 +205,7 @@ absl::StatusOr<SamplingParams> GetSampling(const pb::Sampling& in) {
 }
 
 absl::StatusOr<ToWorker> Get(const pb::StepAsk& in) {
-  StepAsk out{.epoch = Epoch{in.epoch()}, .step = StepId{in.step()}, .digest = in.digest()};
+  StepAsk out{.epoch = EpochOf(in), .step = StepId{in.step()}, .digest = in.digest()};
   RETURN_IF_ERROR(
       AtMost("step.part_digests", static_cast<std::size_t>(in.part_digests_size()), kSlotsMax));
   out.part_digests.assign(in.part_digests().begin(), in.part_digests().end());
@@ -253,7 +253,7 @@ absl::StatusOr<ToWorker> FromProto(const pb::ToWorker& in) {
     case pb::ToWorker::kPrepare:
       return Get(in.prepare());
     case pb::ToWorker::kCommit:
-      return Commit{.epoch = Epoch{in.commit().epoch()},
+      return Commit{.epoch = EpochOf(in.commit()),
                     .first_step = StepId{in.commit().first_step()}};
     case pb::ToWorker::kStepAsk:
       return Get(in.step_ask());

@@ -8,7 +8,8 @@
 // last step it finished left them. A step that it did not finish leaves no trace (the coordinator
 // plans its closes, opens and chunks anew), and plans it had not begun are forgotten at Prepare.
 // The results of finished steps precede Ready on the stream; the newest Prepare always gets a
-// Ready. Anything of an epoch lower than the current one is refused on both sides.
+// Ready. Anything of an epoch lower than the current one, by (term, number), is refused on both
+// sides (docs/decisions/0014-terms.md).
 //
 // A change that can be foreseen (join, drain, rebalance) is made ready beside the running epoch,
 // and steps go on meanwhile (docs/decisions/0007-change-over.md):
@@ -33,7 +34,7 @@
 
 namespace conclave {
 
-inline constexpr std::uint32_t kWireVersion = 3;
+inline constexpr std::uint32_t kWireVersion = 4;
 
 enum class Role : std::uint8_t { kWorker, kExpert };  // kExpert: owns experts only, no sequences
 
@@ -66,10 +67,10 @@ struct Hello {
   std::int32_t arrivals_max = 0;          // rows it can take in one exchange, over all sources
   std::uint64_t expert_memory_bytes = 0;  // room for experts; 0: no limit known
   std::int32_t threads = 0;
-  // What this process was in its last incarnation, if it had one: the coordinator's epochs stay
-  // above `last_epoch` though it was started anew, and gives `last_slot` again, because the experts
+  // What this process was in its last incarnation, if it had one: a coordinator that was started
+  // anew takes a term above that of `last_epoch`, and gives `last_slot` again, because the experts
   // of that slot are still in memory.
-  Epoch last_epoch;             // the highest it ever heard of; 0: none
+  Epoch last_epoch;             // the highest it ever heard of; {0, 0}: none
   std::int32_t last_slot = -1;  // -1: none
   friend bool operator==(const Hello&, const Hello&) = default;
 };

@@ -81,7 +81,7 @@ std::uint64_t DigestOf(const WorkerPart& part) {
 
 std::uint64_t DigestOf(Epoch epoch, StepId step, const std::vector<std::uint64_t>& part_digests) {
   Digest digest;
-  digest.Number(epoch.number);
+  digest.Number(epoch.packed());
   digest.Number(step.value);
   digest.Numbers(part_digests);
   return digest.value();

@@ -17,12 +17,18 @@ void EpochChecker::CoordinatorBegins() {
 
 void EpochChecker::Rise(const Listener& to, Epoch epoch) {
   if (epoch < highest_) {
-    Complain(absl::StrCat("[epochs rise] ", epoch.number, " after ", highest_.value));
+    Complain(absl::StrCat("[epochs rise] ", epoch.number, " after ", highest_.number));
   }
   highest_ = std::max(highest_, epoch);
   if (epoch <= to.knew) {
     Complain(absl::StrCat("[epochs rise] ", epoch.number, " is said to ", to.uuid,
-                          ", which knew of ", to.knew.value));
+                          ", which knew of ", to.knew.number));
+  }
+  const bool of_another = to.knew.number > 0 && !uses_.contains(to.knew);
+  if (of_another && epoch.term <= to.knew.term) {
+    Complain(absl::StrCat("[terms rise] epoch ", epoch.number, " of term ", epoch.term,
+                          " is said to ", to.uuid, ", which knew of another coordinator's term ",
+                          to.knew.term));
   }
 }
 
@@ -49,7 +55,7 @@ void EpochChecker::Sent(const Listener& to, const ToWorker& message) {
   } else if (const auto* ask = std::get_if<StepAsk>(&message)) {
     if (ask->epoch != committed_) {
       Complain(absl::StrCat("[fenced] a step of epoch ", ask->epoch.number, "; committed is ",
-                            committed_.value));
+                            committed_.number));
     }
   }
 }
@@ -58,7 +64,7 @@ void EpochChecker::CheckCommit(const Listener& to, Epoch epoch) {
   Use& use = uses_[epoch];
   if (epoch < committed_ || !use.asked.contains(to.uuid)) {
     return Complain(absl::StrCat("[epochs rise] commit of ", epoch.number, " to ", to.uuid,
-                                 " after ", committed_.value));
+                                 " after ", committed_.number));
   }
   committed_ = epoch;
   if (std::exchange(use.committed, true)) return;
@@ -114,7 +120,7 @@ void EpochChecker::Handled(const CoordinatorEvent& event, Epoch before,
     const auto* tell = std::get_if<TellClient>(&effect);
     if (tell == nullptr || tell->part.ids.empty()) continue;
     Complain(absl::StrCat("[fenced] a result of epoch ", result->epoch.number,
-                          " reached a client in epoch ", before.value));
+                          " reached a client in epoch ", before.number));
   }
 }
 

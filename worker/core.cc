@@ -88,7 +88,7 @@ class WorkerCore::Impl {
 
   std::uint64_t progress() const { return progress_.load(std::memory_order_relaxed); }
   bool busy() const { return busy_.load(std::memory_order_relaxed); }
-  Epoch epoch() const { return Epoch{epoch_.load(std::memory_order_relaxed)}; }
+  Epoch epoch() const { return Epoch::FromPacked(epoch_.load(std::memory_order_relaxed)); }
 
  private:
   // Where this worker stands in its epoch.
@@ -131,7 +131,7 @@ class WorkerCore::Impl {
 
   std::atomic<std::uint64_t> progress_{0};
   std::atomic<bool> busy_{false};
-  std::atomic<std::uint64_t> epoch_{0};
+  std::atomic<std::uint64_t> epoch_{0};  // packed
 
   Stage stage_ = Stage::kOut;
   std::optional<EpochTables> tables_;
@@ -192,7 +192,7 @@ void WorkerCore::Impl::DropSteps() {
 void WorkerCore::Impl::OnTold(const Prepare& prepare, WorkerOutbox& outbox) {
   if (prepare.epoch <= epoch()) return;
   DropSteps();
-  epoch_.store(prepare.epoch.number, std::memory_order_relaxed);
+  epoch_.store(prepare.epoch.packed(), std::memory_order_relaxed);
   stage_ = Stage::kOut;
   placement_ = prepare.placement;
   if (std::optional<EpochTables> ready = aside_.Take(prepare, outbox)) {

@@ -105,6 +105,7 @@ void StepContext::Address(Direction direction, int peer, FrameHeader& header) co
   header.source = static_cast<std::uint8_t>(epoch->slot(epoch->self()).value);
   header.destination = static_cast<std::uint8_t>(epoch->slot(peer).value);
   header.direction = static_cast<std::uint8_t>(direction);
+  header.term = ask->epoch.term;
   header.epoch = ask->epoch.number;
   header.step = ask->step.value;
   header.plan_digest = ask->digest;

@@ -75,6 +75,7 @@ void FillChanges(const ClusterStatus& status, Micros now, v1::GetClusterResponse
 v1::GetClusterResponse ToProto(const ClusterStatus& status, Micros now, bool with_experts) {
   v1::GetClusterResponse response;
   response.set_epoch(status.epoch.number);
+  response.set_term(status.epoch.term);
   response.set_ready(status.ready);
   response.set_not_ready_because(status.not_ready_because);
   v1::ModelSummary& model = *response.mutable_model();

@@ -50,7 +50,7 @@ void ProposeAtOnce(CoordinatorState& state, Micros now, CoordinatorOutbox& outbo
     return;
   }
   Preparing preparing;
-  preparing.prepare.epoch = state.reconfig.NextEpoch(state.epoch);
+  preparing.prepare.epoch = state.reconfig.NextEpoch();
   preparing.prepare.placement = std::move(proposal->placement);
   state.reconfig.proposed_placement = preparing.prepare.placement;
   for (const WorkerLink* link : proposal->workers) {

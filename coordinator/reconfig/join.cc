@@ -24,7 +24,11 @@ void TakeHello(CoordinatorState& state, WorkerLink& link, Micros now, const Hell
   outbox.push_back(TellWorker{link.id, Welcome{.slot = *slot}});
   const std::string cause = absl::StrCat("slot ", slot->value, " joins from ", hello.address);
   Log(outbox, LogLine::Level::kInfo, cause);
-  reconfig.highest_proposed = std::max(reconfig.highest_proposed, hello.last_epoch);
+  if (reconfig.TakeTermAbove(hello.last_epoch)) {
+    Log(outbox, LogLine::Level::kInfo,
+        absl::StrCat("term ", reconfig.term, ": another coordinator made epoch ",
+                     hello.last_epoch.number, " of term ", hello.last_epoch.term));
+  }
   reconfig.last_join_at = now;
   if (auto* gathering = std::get_if<Gathering>(&reconfig.state)) {
     gathering->tried_with_fewer_workers = false;

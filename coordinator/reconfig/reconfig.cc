@@ -55,8 +55,16 @@ void Reconfig::DiscardStaged() {
   if (!serving->broken.has_value()) stopped_since.reset();
 }
 
-Epoch Reconfig::NextEpoch(Epoch committed) {
-  highest_proposed = Epoch{std::max(highest_proposed, committed).value + 1};
+bool Reconfig::TakeTermAbove(Epoch heard) {
+  highest_number = std::max(highest_number, heard.number);
+  // This process proposes nothing that is not at most the highest it has proposed.
+  if (heard <= highest_proposed || heard.term < term) return false;
+  term = heard.term + 1;
+  return true;
+}
+
+Epoch Reconfig::NextEpoch() {
+  highest_proposed = Epoch{term, ++highest_number};
   return highest_proposed;
 }
 

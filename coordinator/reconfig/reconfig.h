@@ -117,7 +117,9 @@ struct Reconfig {
   bool change_due = false;
 
   // ---- proposals
-  Epoch highest_proposed;         // the highest that was ever said to anyone
+  std::uint32_t term = 1;         // of this process's epochs; see TakeTermAbove
+  std::uint32_t highest_number = 0;  // of any epoch that anybody has heard of
+  Epoch highest_proposed;         // by this process
   Placement proposed_placement;   // what workers may have begun to load
   int attempts_without_commit = 0;
   bool placement_is_repair = false;  // made in a hurry after a loss; to be spread evenly again
@@ -173,7 +175,11 @@ struct Reconfig {
   // Forgets what was staged; a change is considered anew. Workers drop it at their next Load or
   // Prepare. Planning goes on if only the staged change had stopped it.
   void DiscardStaged();
-  Epoch NextEpoch(Epoch committed);  // above every one that anybody has heard of
+  // A worker has heard of this epoch. If another coordinator process made it, an earlier one or one
+  // that is still alive, the epochs proposed from now on are of a higher term. True: they are.
+  bool TakeTermAbove(Epoch heard);
+  // The epoch to propose now: above every one that anybody has heard of.
+  Epoch NextEpoch();
 };
 
 }  // namespace conclave

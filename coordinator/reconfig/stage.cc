@@ -47,7 +47,7 @@ ChangeCause CauseOf(const CoordinatorState& state, const EpochProposal& proposal
 void SendLoad(CoordinatorState& state, EpochProposal proposal, ChangeCause cause, Micros now,
               CoordinatorOutbox& outbox) {
   Staged staged;
-  staged.epoch = state.reconfig.NextEpoch(state.epoch);
+  staged.epoch = state.reconfig.NextEpoch();
   staged.placement = std::move(proposal.placement);
   staged.cause = std::move(cause);
   for (const WorkerLink* link : proposal.workers) {

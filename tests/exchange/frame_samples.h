@@ -42,7 +42,7 @@ struct Sample {
 };
 
 inline FrameExpectation SampleExpectation(Direction direction) {
-  return {.epoch = Epoch{1, 7},
+  return {.epoch = Epoch(1, 7),
           .step = StepId{1000},
           .plan_digest = 0x1122334455667788u,
           .moe_layer = 3,
@@ -63,6 +63,7 @@ inline FrameHeader HeaderFor(const FrameExpectation& want) {
   header.destination = static_cast<std::uint8_t>(want.destination.value);
   header.direction = static_cast<std::uint8_t>(want.direction);
   header.micro_batch = static_cast<std::uint8_t>(want.micro_batch);
+  header.term = want.epoch.term;
   header.epoch = want.epoch.number;
   header.step = want.step.value;
   header.plan_digest = want.plan_digest;

@@ -35,7 +35,7 @@ void Answer(const absl::Status& status) {
 }
 
 absl::Status Open(Party& party, std::istringstream& words) {
-  Epoch epoch;
+  Epoch epoch(1, 0);
   words >> epoch.number;
   std::vector<Peer> peers;
   for (std::string word; words >> word;) {

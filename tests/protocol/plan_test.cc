@@ -9,7 +9,7 @@ namespace conclave {
 namespace {
 
 StepPlan Example() {
-  StepPlan plan{.epoch = Epoch{1, 3}, .step = StepId{9}};
+  StepPlan plan{.epoch = Epoch(1, 3), .step = StepId{9}};
   WorkerPart part{.slot = Slot{0}, .closes = {SeqId{1}}};
   part.opens.push_back({.seq = SeqId{2},
                         .sampling = {},
@@ -70,7 +70,7 @@ TEST(Plan, AsksShareOneDigestThatEachCanRecompute) {
     EXPECT_EQ(DigestOf(ask.part), ask.part_digests[static_cast<std::size_t>(ask.part_index)]);
     EXPECT_EQ(DigestOf(ask.epoch, ask.step, ask.part_digests), ask.digest);
   }
-  EXPECT_NE(DigestOf(Epoch{1, 4}, StepId{9}, asks[0].part_digests), asks[0].digest);
+  EXPECT_NE(DigestOf(Epoch(1, 4), StepId{9}, asks[0].part_digests), asks[0].digest);
 }
 
 }  // namespace

@@ -183,7 +183,7 @@ TEST_F(RefuseTest, Opens) {
 
 TEST_F(RefuseTest, NothingBeforeCommit) {
   const Placement placement = cluster_->DefaultPlacement();
-  const Epoch next{cluster_->epoch().number + 1};
+  const Epoch next = cluster_->epoch().Next();
   cluster_->Deliver(0, Told{Prepare{next, {{Slot{0}, "uuid-0", "here"}}, placement}});
   StepAsk ask = cluster_->Asks({Good()})[0];
   ask.epoch = next;

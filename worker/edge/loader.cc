@@ -75,7 +75,7 @@ void Loader::DropAsideLocked() {
     return std::holds_alternative<Make>(job) || std::holds_alternative<ConnectAside>(job);
   });
   if (aside_.backend == nullptr) return;
-  aside_.backend->Abort(aside_.epoch);
+  aside_.backend->AbortBelow(aside_.epoch.Next());
   jobs_.emplace_back(std::move(aside_.backend));
 }
 
@@ -99,7 +99,7 @@ void Loader::Forget() {
 void Loader::AbortAside(std::optional<Epoch> unless) {
   const std::lock_guard lock(mutex_);
   if (aside_.backend == nullptr || aside_.epoch == unless) return;
-  aside_.backend->Abort(aside_.epoch);
+  aside_.backend->AbortBelow(aside_.epoch.Next());
 }
 
 std::optional<LoadProgress> Loader::Progress() const {

@@ -62,7 +62,7 @@ TEST(Epochs, ALostWorkerCostsNoRequestAndNoToken) {
   EXPECT_FALSE(world.core().ready()) << "its experts have no owner";
   world.Settle();
   EXPECT_TRUE(world.core().ready());
-  EXPECT_EQ(world.core().Status(world.now()).epoch, Epoch{1, 2});
+  EXPECT_EQ(world.core().Status(world.now()).epoch, Epoch(1, 2));
   world.ExpectExact();
   for (const auto& [id, client] : world.clients()) EXPECT_EQ(client.ending->end, End::kLength);
 }
@@ -132,7 +132,7 @@ TEST(Epochs, AfterARestartOfTheCoordinatorOneThatDoesNotComeBackIsNotWaitedForLo
   World world(ClusterOf(3));
   for (const char* uuid : {"one", "two"}) {
     Hello hello = World::HelloOf(uuid, {});
-    hello.last_epoch = Epoch{1, 40};
+    hello.last_epoch = Epoch(1, 40);
     world.JoinAs(hello);
     Wait(world, 2'900'000);
     EXPECT_FALSE(world.core().ready());
@@ -172,12 +172,12 @@ TEST(Epochs, ANewcomerJoinsAtAStepBoundary) {
   const LinkId newcomer = world.Join({});
   EXPECT_FALSE(world.WorkerAt(newcomer)->prepare().has_value());
   EXPECT_EQ(StateOf(world, 1), "joining");
-  EXPECT_EQ(world.core().Status(0).epoch, Epoch{1, 1}) << "steps are under way";
+  EXPECT_EQ(world.core().Status(0).epoch, Epoch(1, 1)) << "steps are under way";
   EXPECT_TRUE(world.core().ready());
   world.Settle();
   EXPECT_EQ(StateOf(world, 1), "active");
   const ClusterStatus status = world.core().Status(world.now());
-  EXPECT_EQ(status.epoch, Epoch{1, 2});
+  EXPECT_EQ(status.epoch, Epoch(1, 2));
   EXPECT_EQ(status.last_epoch_cause, "slot 1 joins from here");
   EXPECT_EQ(status.workers[1].experts, 8);
   world.ExpectExact();
@@ -222,10 +222,10 @@ TEST(Epochs, ABrokenStepIsRunAgain) {
   RunSteps(world, 5);
   world.WorkerAt(first)->BreakStep();
   world.Settle();
-  EXPECT_EQ(world.core().Status(0).epoch, Epoch{1, 1}) << "the news of who is gone may be on its way";
+  EXPECT_EQ(world.core().Status(0).epoch, Epoch(1, 1)) << "the news of who is gone may be on its way";
   world.Pass(51'000);
   world.Settle();
-  EXPECT_EQ(world.core().Status(0).epoch, Epoch{1, 2});
+  EXPECT_EQ(world.core().Status(0).epoch, Epoch(1, 2));
   EXPECT_EQ(world.core().Status(0).workers.size(), 2u);
   EXPECT_EQ(world.core().Status(0).recent.back().kind, ChangeKind::kBrokenStep);
   world.ExpectExact();
@@ -269,10 +269,10 @@ TEST(Epochs, AnOvertakenAddressIsAskedForAgain) {
   // Both have answered epoch 1; the second could not open it.
   world.WorkerAt(second)->said().clear();
   world.Say(second,
-            Ready{.epoch = Epoch{1, 1}, .ok = false, .error = "no", .standby_address = "w2#1"});
+            Ready{.epoch = Epoch(1, 1), .ok = false, .error = "no", .standby_address = "w2#1"});
   world.Settle();
   EXPECT_TRUE(world.core().ready());
-  EXPECT_EQ(world.core().Status(0).epoch, Epoch{1, 2});
+  EXPECT_EQ(world.core().Status(0).epoch, Epoch(1, 2));
   EXPECT_TRUE(world.dropped().empty());
   EXPECT_FALSE(world.Complained());
 }
@@ -282,7 +282,7 @@ TEST(Epochs, WhoCannotLoadGoesAndTheOthersServe) {
   world.Join({});
   const LinkId second = world.Join({});
   world.WorkerAt(second)->said().clear();
-  world.Say(second, Ready{.epoch = Epoch{1, 1}, .ok = false, .error = "a broken file"});
+  world.Say(second, Ready{.epoch = Epoch(1, 1), .ok = false, .error = "a broken file"});
   EXPECT_TRUE(world.dropped().contains(second));
   world.Join({});
   world.Settle();

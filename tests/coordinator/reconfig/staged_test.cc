@@ -69,7 +69,7 @@ class StagedTest : public testing::Test {
 TEST_F(StagedTest, StepsGoOnWhileANewcomerLoadsAndConnects) {
   const LinkId third = world_.Join({});
   EXPECT_EQ(Status().change.stage, "loading");
-  EXPECT_EQ(Status().change.epoch, Epoch{1, 2});
+  EXPECT_EQ(Status().change.epoch, Epoch(1, 2));
   EXPECT_EQ(Status().change.waiting_for.size(), 3u);
   EXPECT_EQ(StateOf(2), "joining");
   const int before = world_.WorkerAt(first_)->steps_run();
@@ -77,11 +77,11 @@ TEST_F(StagedTest, StepsGoOnWhileANewcomerLoadsAndConnects) {
   RunSteps(10);
   EXPECT_EQ(world_.WorkerAt(first_)->steps_run(), before + 10);
   EXPECT_EQ(Status().change.waiting_for, std::vector<Slot>{Slot{2}});
-  EXPECT_EQ(Status().epoch, Epoch{1, 1});
-  world_.Say(third, Loaded{.epoch = Epoch{1, 2}, .ok = true, .error = {}, .address = "w3@2"});
+  EXPECT_EQ(Status().epoch, Epoch(1, 1));
+  world_.Say(third, Loaded{.epoch = Epoch(1, 2), .ok = true, .error = {}, .address = "w3@2"});
   EXPECT_EQ(Status().change.stage, "connecting");
   RunSteps(4);
-  EXPECT_EQ(Status().epoch, Epoch{1, 2});
+  EXPECT_EQ(Status().epoch, Epoch(1, 2));
   EXPECT_EQ(StateOf(2), "active");
   EXPECT_EQ(Status().changes[static_cast<std::size_t>(ChangeKind::kJoin)], 1u);
   EXPECT_EQ(Status().recent.back().cause, "slot 2 joins from here");
@@ -90,11 +90,11 @@ TEST_F(StagedTest, StepsGoOnWhileANewcomerLoadsAndConnects) {
 
 TEST_F(StagedTest, TheNumberStaysAboveEveryOneEverHeard) {
   Hello hello = World::HelloOf("old", {});
-  hello.last_epoch = Epoch{1, 40};
+  hello.last_epoch = Epoch(1, 40);
   hello.last_slot = 9;
   world_.JoinAs(hello);
   RunSteps(6);
-  EXPECT_EQ(Status().epoch, Epoch{1, 41});
+  EXPECT_EQ(Status().epoch, Epoch(2, 41));
   EXPECT_EQ(StateOf(9), "active");
   End();
 }
@@ -103,12 +103,12 @@ TEST_F(StagedTest, ANewcomerThatCannotLoadIsRefusedAndServiceIsUntouched) {
   const LinkId third = world_.Join({});
   world_.WorkerAt(third)->said().clear();
   const std::size_t logs = world_.logs().size();
-  world_.Say(third, Loaded{.epoch = Epoch{1, 2}, .ok = false, .error = "100 bytes of 50"});
+  world_.Say(third, Loaded{.epoch = Epoch(1, 2), .ok = false, .error = "100 bytes of 50"});
   ASSERT_TRUE(world_.dropped().contains(third));
   EXPECT_NE(world_.dropped().at(third).find("100 bytes of 50"), std::string::npos);
   EXPECT_GT(world_.logs().size(), logs);
   RunSteps(6);
-  EXPECT_EQ(Status().epoch, Epoch{1, 1});
+  EXPECT_EQ(Status().epoch, Epoch(1, 1));
   EXPECT_EQ(Status().change.stage, "");
   End();
 }
@@ -117,10 +117,10 @@ TEST_F(StagedTest, TheOthersGoOnWithoutANewcomerThatFails) {
   JoinAs("dies", false, true, {});
   const LinkId good = world_.Join({});
   RunSteps(6);
-  EXPECT_EQ(Status().epoch, Epoch{1, 1}) << "the second waits for the change under way";
+  EXPECT_EQ(Status().epoch, Epoch(1, 1)) << "the second waits for the change under way";
   world_.Kill(LinkId{3});
   RunSteps(6);
-  EXPECT_EQ(Status().epoch, Epoch{1, 3});
+  EXPECT_EQ(Status().epoch, Epoch(1, 3));
   EXPECT_TRUE(world_.WorkerAt(good)->prepare().has_value());
   End();
 }
@@ -138,7 +138,7 @@ TEST_F(StagedTest, ANewcomerWhoseLoadStandsStillGoesOneThatCrawlsDoesNot) {
   world_.Say(third, LoadProgress{.expert_bytes = 4});  // no progress
   Wait(200'000);
   EXPECT_TRUE(world_.dropped().contains(third));
-  EXPECT_EQ(Status().epoch, Epoch{1, 1});
+  EXPECT_EQ(Status().epoch, Epoch(1, 1));
   End();
 }
 
@@ -147,7 +147,7 @@ TEST_F(StagedTest, ANewcomerThatHearsNobodyIsRefused) {
   RunSteps(8);
   ASSERT_TRUE(world_.dropped().contains(bad));
   EXPECT_NE(world_.dropped().at(bad).find("links"), std::string::npos);
-  EXPECT_EQ(Status().epoch, Epoch{1, 1});
+  EXPECT_EQ(Status().epoch, Epoch(1, 1));
   EXPECT_EQ(Status().change_given_up, "");
   End();
 }
@@ -174,7 +174,7 @@ TEST_F(StagedTest, ANewcomerThatIsSilentWhileItConnectsGoes) {
   EXPECT_TRUE(world_.dropped().empty());
   Wait(300'000);
   EXPECT_TRUE(world_.dropped().contains(third));
-  EXPECT_EQ(Status().epoch, Epoch{1, 1});
+  EXPECT_EQ(Status().epoch, Epoch(1, 1));
   End();
 }
 
@@ -182,7 +182,7 @@ TEST_F(StagedTest, MembersThatCannotReachEachOtherPutTheChangeOff) {
   world_.WorkerAt(first_)->deaf_to = {Slot{1}};
   world_.Join({});
   RunSteps(6);
-  EXPECT_EQ(Status().epoch, Epoch{1, 1});
+  EXPECT_EQ(Status().epoch, Epoch(1, 1));
   EXPECT_EQ(Status().change.stage, "");
   EXPECT_NE(Status().change_given_up.find("slot 0 hears nothing from slot 1"), std::string::npos);
   EXPECT_EQ(StateOf(2), "joining");
@@ -219,10 +219,10 @@ TEST_F(StagedTest, AMemberThatIsLostTakesWhatWasMadeReadyWithIt) {
   RunSteps(2);
   world_.Kill(second_);
   EXPECT_EQ(Status().change.stage, "preparing");
-  EXPECT_EQ(Status().change.epoch, Epoch{1, 3}) << "2 was said to the newcomer";
+  EXPECT_EQ(Status().change.epoch, Epoch(1, 3)) << "2 was said to the newcomer";
   EXPECT_EQ(Status().change.waiting_for, std::vector<Slot>{Slot{0}}) << "members alone";
   RunSteps(8);
-  EXPECT_EQ(Status().epoch, Epoch{1, 4}) << "then the newcomer";
+  EXPECT_EQ(Status().epoch, Epoch(1, 4)) << "then the newcomer";
   EXPECT_EQ(Status().recent.back().kind, ChangeKind::kJoin);
   End();
 }
@@ -234,7 +234,7 @@ TEST_F(StagedTest, ANewcomerThatDiesAtTheLastMomentCostsOnePause) {
   RunSteps(6);
   EXPECT_TRUE(world_.core().ready());
   EXPECT_EQ(Status().workers.size(), 2u);
-  EXPECT_EQ(Status().epoch, Epoch{1, 3});
+  EXPECT_EQ(Status().epoch, Epoch(1, 3));
   End();
 }
 
