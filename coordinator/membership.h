@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,11 @@ struct WorkerLink {
   std::uint64_t expert_bytes = 0;
   Micros loading = 0;  // when it last said that it loads experts
   Micros loaded = 0;   // when it last said so and held more than before
+  Epoch loading_for;   // the epoch that it loads them for
+  // When the oldest Prepare was sent that it has not reacted to. Unset: it has answered the newest.
+  std::optional<Micros> prepare_unanswered_since;
+  Epoch prepare_sent;  // the newest, and when
+  Micros prepare_sent_at = 0;
 };
 
 class Membership {

@@ -57,18 +57,21 @@ void TakeHeartbeat(WorkerLink& link, Micros now, const Heartbeat& heartbeat) {
 
 void TakeLoadProgress(WorkerLink& link, Micros now, const LoadProgress& progress) {
   link.loading = now;
+  link.loading_for = progress.epoch;
   if (progress.expert_bytes != link.expert_bytes) link.loaded = now;
   link.expert_bytes = progress.expert_bytes;
 }
 
 std::vector<Suspect> SuspectsNow(const CoordinatorState& state, Micros now, double part) {
   std::vector<Pulse> pulses;
-  Micros since = state.listening_since;
+  const Micros since = state.listening_since;
   const Preparing* preparing = state.reconfig.preparing_state();
-  if (preparing != nullptr) since = std::max(since, preparing->sent_at);
   for (const auto& [id, link] : state.membership.links()) {
     if (!link.member) continue;
-    const Micros changed = std::max(link.changed, since);
+    const Micros told = preparing != nullptr
+                            ? link.prepare_unanswered_since.value_or(preparing->sent_at)
+                            : since;
+    const Micros changed = std::max({link.changed, since, told});
     pulses.push_back({.slot = link.slot,
                       .link = id,
                       .heartbeat = link.heartbeat,

@@ -142,6 +142,7 @@ void Put(const Heartbeat& in, pb::FromWorker& out) {
 }
 
 void Put(const LoadProgress& in, pb::FromWorker& out) {
+  SetEpoch(in.epoch, *out.mutable_load_progress());
   out.mutable_load_progress()->set_expert_bytes(in.expert_bytes);
 }
 
@@ -320,7 +321,8 @@ absl::StatusOr<FromWorker> FromProto(const pb::FromWorker& in) {
     case pb::FromWorker::kHeartbeat:
       return Get(in.heartbeat());
     case pb::FromWorker::kLoadProgress:
-      return LoadProgress{.expert_bytes = in.load_progress().expert_bytes()};
+      return LoadProgress{.epoch = EpochOf(in.load_progress()),
+                          .expert_bytes = in.load_progress().expert_bytes()};
     case pb::FromWorker::kLeaveAsked:
       return LeaveAsked{};
     case pb::FromWorker::kLoaded:

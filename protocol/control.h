@@ -159,6 +159,7 @@ struct Heartbeat {
 
 // Experts are being packed; said with every heartbeat as long as that goes on.
 struct LoadProgress {
+  Epoch epoch;                      // for which they are
   std::uint64_t expert_bytes = 0;  // of all that it holds
   friend bool operator==(const LoadProgress&, const LoadProgress&) = default;
 };

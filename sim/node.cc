@@ -163,7 +163,7 @@ void Node::Beat() {
                    .exchange = waiting.active ? exchange_ : 0,
                    .waits_for = waiting.missing,
                    .looks = static_cast<std::uint64_t>(looked_)});
-    if (args_.schedule.now() < loads_until_) say_(LoadProgress{shard_->expert_bytes()});
+    if (args_.schedule.now() < loads_until_) say_(LoadProgress{loads_for_, shard_->expert_bytes()});
   }
   Later(kBeatEvery, [this] { Beat(); });
 }

@@ -152,6 +152,7 @@ class Node {
   Wires::Waiting wedged_waiting_;  // a wedged thread does not see what comes
   Micros looked_ = 0;              // nor looks
   Micros loads_until_ = 0;         // one after another
+  Epoch loads_for_;                // the newest of them
   std::uint64_t asides_ = 0;       // a load aside that was dropped says nothing
   Epoch last_epoch_;
   int last_slot_ = -1;

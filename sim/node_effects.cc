@@ -19,6 +19,7 @@ Micros Node::LoadUntil(Micros most) {
 void Node::Carry(const LoadExperts& effect) {
   args_.at(Moment::kLoading);
   if (!alive_) return;
+  loads_for_ = effect.epoch;
   Later(LoadUntil(args_.shape.load_max), [this, effect] {
     if (args_.shape.flaw == Flaw::kDiesLoading) {
       return args_.exited(true, "died while loading");
@@ -29,7 +30,7 @@ void Node::Carry(const LoadExperts& effect) {
     if (std::exchange(fail_next_load_, false) || args_.shape.flaw == Flaw::kNoMemory) {
       status = absl::ResourceExhaustedError("no memory for experts");
     }
-    say_(LoadProgress{shard_->expert_bytes()});
+    say_(LoadProgress{effect.epoch, shard_->expert_bytes()});
     Post(WorkerEvent(ExpertsLoaded{effect.epoch, std::move(status)}));
   });
 }
@@ -77,7 +78,7 @@ void Node::PackAside(Epoch epoch, std::deque<std::size_t> left, absl::Status sta
             left.pop_front();
             status = packed.status();
             if (status.ok()) shard_->Put(*std::move(packed));
-            say_(LoadProgress{shard_->expert_bytes()});
+            say_(LoadProgress{epoch, shard_->expert_bytes()});
             return PackAside(epoch, std::move(left), std::move(status));
           }
           std::string address;

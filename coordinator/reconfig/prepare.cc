@@ -23,24 +23,44 @@ Preparing::Member* MemberOf(Preparing& preparing, LinkId id) {
   return found == preparing.members.end() ? nullptr : &*found;
 }
 
-// Whether this worker was loading a moment ago, as far as one knows now.
-bool Loads(const CoordinatorState& state, const WorkerLink& link, Micros since, Micros now) {
-  return now - std::max(link.loading, since) <= state.config.heartbeat_limit;
-}
+// What one receiver of Prepare has done since, as far as the coordinator was listening.
+struct Waited {
+  Micros since;    // the first Prepare that it has not answered; later ones change nothing
+  Micros loading;  // when it last said that it loads for this epoch
+  Micros loaded;   // when it last held more than before
+};
 
-Micros PrepareSince(const CoordinatorState& state) {
-  return std::max(state.reconfig.preparing_state()->sent_at, state.listening_since);
+Waited WaitedFor(const CoordinatorState& state, const WorkerLink& link) {
+  const Preparing& preparing = *state.reconfig.preparing_state();
+  const Micros since = std::max(link.prepare_unanswered_since.value_or(preparing.sent_at),
+                                state.listening_since);
+  // A load in the background, for another epoch, may go on though the thread that must answer
+  // stands still.
+  const bool loads = link.loading_for == preparing.prepare.epoch;
+  return {.since = since,
+          .loading = std::max(loads ? link.loading : 0, since),
+          .loaded = std::max(loads ? link.loaded : 0, since)};
 }
 
 std::string WhyLate(const CoordinatorState& state, const WorkerLink& link, Micros now) {
   if (state.reconfig.preparing_state()->staged) {
     return "not ready in time, with nothing left to load";
   }
-  const Micros since = PrepareSince(state);
-  const bool loads = Loads(state, link, since, now);
-  const Micros still = now - std::max(loads ? link.loaded : link.loading, since);
+  const Waited waited = WaitedFor(state, link);
+  const bool loads = now - waited.loading <= state.config.heartbeat_limit;
+  const Micros still = now - (loads ? waited.loaded : waited.loading);
   return absl::StrCat("not ready, and ", loads ? "has loaded nothing" : "does not load either",
                       " for ", still / 1000, " ms");
+}
+
+// A worker that reacted to the Prepare before has the whole time again for this one. One that did
+// not has only what is left: a thread that stands still must not be waited for anew with each loss.
+void NotePrepareSent(const CoordinatorState& state, WorkerLink& link, Epoch epoch, Micros now) {
+  const bool loads = link.loading_for == link.prepare_sent &&
+                     now - link.loading <= state.config.heartbeat_limit;
+  if (loads || !link.prepare_unanswered_since.has_value()) link.prepare_unanswered_since = now;
+  link.prepare_sent = epoch;
+  link.prepare_sent_at = now;
 }
 
 }  // namespace
@@ -52,6 +72,7 @@ void SendPrepare(CoordinatorState& state, Preparing preparing, Micros now,
   reconfig.not_ready_because = absl::StrCat("preparing an epoch: ", reconfig.cause.text);
   ++reconfig.attempts_without_commit;
   for (const Preparing::Member& member : preparing.members) {
+    NotePrepareSent(state, *state.membership.Find(member.link), preparing.prepare.epoch, now);
     outbox.push_back(TellWorker{member.link, preparing.prepare});
   }
   Log(outbox, LogLine::Level::kInfo,
@@ -82,6 +103,9 @@ void TakeReady(CoordinatorState& state, WorkerLink& link, Micros now, const Read
     DropWorker(state, link.id, now, "Ready for an epoch that was never proposed", outbox);
     return;
   }
+  // The newest Prepare always gets an answer; an answer to an older one shows that it lives.
+  link.prepare_unanswered_since = link.prepare_sent_at;
+  if (ready.epoch == link.prepare_sent) link.prepare_unanswered_since.reset();
   if (!ready.standby_address.empty()) link.standby_address = ready.standby_address;
   link.expert_bytes = ready.expert_bytes;
   Preparing* preparing = state.reconfig.preparing_state();
@@ -114,13 +138,12 @@ void TakeReady(CoordinatorState& state, WorkerLink& link, Micros now, const Read
 
 Micros PrepareLateUntil(const CoordinatorState& state, const WorkerLink& link) {
   const CoordinatorConfig& config = state.config;
-  const Micros since = PrepareSince(state);
-  if (state.reconfig.preparing_state()->staged) return since + config.connect_limit;
-  const Micros loading = std::max(link.loading, since);
-  const Micros stops_loading = loading + config.heartbeat_limit;
-  const Micros stands_still = std::max(link.loaded, since) + config.load_limit;
+  const Waited waited = WaitedFor(state, link);
+  if (state.reconfig.preparing_state()->staged) return waited.since + config.connect_limit;
+  const Micros stops_loading = waited.loading + config.heartbeat_limit;
+  const Micros stands_still = waited.loaded + config.load_limit;
   if (stands_still < stops_loading) return stands_still;
-  return std::max(stops_loading, loading + config.wedge_limit);
+  return std::max(stops_loading, waited.loading + config.wedge_limit);
 }
 
 void DropLate(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {

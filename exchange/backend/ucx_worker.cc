@@ -26,6 +26,9 @@ constexpr Setting kSettings[] = {
     {"KEEPALIVE_INTERVAL", "inf"},
     // Without it shared memory is silently left out when peers may fail.
     {"MM_ERROR_HANDLING", "y"},
+    // Without it the thread that opens an epoch waits in connect() for a peer that cannot be reached,
+    // 3 s for each.
+    {"TCP_CONN_NB", "y"},
     {"TCP_TX_SEG_SIZE", "64k"},
     {"TCP_RX_SEG_SIZE", "64k"},
     // A frame that fits two segments is sent at once: over TCP a rendezvous costs a round trip.

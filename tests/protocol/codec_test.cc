@@ -55,7 +55,7 @@ std::vector<FromWorker> FromWorkerExamples() {
           Loaded{.epoch = Epoch(1, 3), .ok = true, .error = {}, .address = "b", .expert_bytes = 9},
           Connected{.epoch = Epoch(1, 3), .ok = false, .error = "slot 127", .unreachable = slots},
           RecorderTold{.ticket = 4, .text = "lines"},
-          LoadProgress{.expert_bytes = 1},
+          LoadProgress{.epoch = Epoch(2, 3), .expert_bytes = 1},
           LeaveAsked{}};
 }
 

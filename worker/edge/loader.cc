@@ -103,8 +103,13 @@ void Loader::AbortAside(std::optional<Epoch> unless) {
 }
 
 std::optional<LoadProgress> Loader::Progress() const {
-  if (!urgent_.load(std::memory_order_relaxed) && !packer_.loading()) return std::nullopt;
-  return LoadProgress{.expert_bytes = args_.shard.expert_bytes()};
+  LoadProgress progress{.epoch = Epoch::FromPacked(urgent_.load(std::memory_order_relaxed)),
+                        .expert_bytes = args_.shard.expert_bytes()};
+  if (progress.epoch != Epoch{}) return progress;
+  if (!packer_.loading()) return std::nullopt;
+  const std::lock_guard lock(mutex_);
+  progress.epoch = wanted_.value_or(Epoch{});
+  return progress;
 }
 
 void Loader::Run() {
@@ -127,9 +132,9 @@ void Loader::Run() {
 }
 
 void Loader::Carry(LoadExperts& load) {
-  urgent_ = true;
+  urgent_ = load.epoch.packed();
   absl::Status status = args_.shard.LoadMissingExperts(load.placement, load.slot, stop_load_);
-  urgent_ = false;
+  urgent_ = 0;
   if (absl::IsCancelled(status)) return;  // whoever stopped it does not wait for an answer
   args_.tell(ExpertsLoaded{load.epoch, std::move(status)});
 }

@@ -86,7 +86,7 @@ class Loader {
   std::optional<Epoch> wanted_;  // the epoch that is being made ready aside
   AsideExchange aside_;
   std::atomic<bool> stop_load_{false};
-  std::atomic<bool> urgent_{false};  // experts are packed on lanes
+  std::atomic<std::uint64_t> urgent_{0};  // the epoch whose experts are packed on lanes; 0: none
   Packer packer_;
   std::thread thread_;
 };

@@ -310,7 +310,7 @@ TEST(Epochs, LoadingMayTakeLongButMustGetOn) {
   const auto load = [&](Micros micros, std::uint64_t each) {
     for (; micros > 0; micros -= 100'000) {
       world.Pass(100'000);
-      world.Say(second, LoadProgress{.expert_bytes = bytes += each});
+      world.Say(second, LoadProgress{.epoch = Epoch(1, 1), .expert_bytes = bytes += each});
     }
   };
   load(60'000'000, 1);
@@ -325,12 +325,72 @@ TEST(Epochs, WhoHasStoppedLoadingMustBeReadySoon) {
   World world(ClusterOf(2));
   const LinkId second = JoinTwoOneOfThemMute(world);
   Wait(world, 4'000'000);
-  world.Say(second, LoadProgress{.expert_bytes = 1});
+  world.Say(second, LoadProgress{.epoch = Epoch(1, 1), .expert_bytes = 1});
   Wait(world, 5'000'000);
   EXPECT_TRUE(world.dropped().empty());
   Wait(world, 200'000);
   ASSERT_TRUE(world.dropped().contains(second));
   EXPECT_NE(world.dropped().at(second).find("does not load"), std::string::npos);
+}
+
+// Each loss meanwhile means another Prepare, but no more time for one that has not reacted to any.
+TEST(Epochs, WhoIsStuckIsNotWaitedForAnewWhenAnotherIsLost) {
+  World world(ClusterOf(4));
+  const LinkId first = world.Join({});
+  const LinkId second = world.Join({});
+  const LinkId stuck = world.Join({});
+  world.Join({});
+  world.Settle();
+  const auto deliver = [&] {
+    for (const LinkId link : {first, second}) {
+      while (world.WorkerAt(link) != nullptr && !world.WorkerAt(link)->said().empty()) {
+        world.Deliver(link);
+      }
+    }
+  };
+  world.Kill(LinkId{4});
+  deliver();
+  Wait(world, 4'000'000);
+  world.Kill(second);
+  deliver();
+  Wait(world, 1'000'000);
+  EXPECT_TRUE(world.dropped().empty());
+  Wait(world, 100'000);
+  EXPECT_TRUE(world.dropped().contains(stuck)) << "5 s after the first Prepare";
+  EXPECT_FALSE(world.dropped().contains(first));
+  world.Settle();
+  EXPECT_TRUE(world.core().ready());
+}
+
+// The load of the epoch before was going on well.
+TEST(Epochs, WhoWasLoadingForTheEpochBeforeHasTimeForTheNext) {
+  World world(ClusterOf(3));
+  world.Join({});
+  const LinkId second = world.Join({});
+  const LinkId third = world.Join({});
+  world.Settle();
+  world.Kill(LinkId{1});
+  for (std::uint64_t i = 0; i < 60; ++i) {
+    world.Pass(100'000);
+    world.Say(third, LoadProgress{.epoch = Epoch(1, 2), .expert_bytes = i});
+  }
+  EXPECT_TRUE(world.dropped().contains(second)) << "it does not even load";
+  EXPECT_EQ(world.core().Status(world.now()).change.epoch, Epoch(1, 3));
+  EXPECT_FALSE(world.dropped().contains(third));
+  Wait(world, 4'900'000);
+  EXPECT_FALSE(world.dropped().contains(third));
+  Wait(world, 300'000);
+  EXPECT_TRUE(world.dropped().contains(third));
+}
+
+TEST(Epochs, ALoadForAnotherEpochIsNoSignOfLife) {
+  World world(ClusterOf(2));
+  const LinkId second = JoinTwoOneOfThemMute(world);
+  for (std::uint64_t i = 0; i < 52; ++i) {
+    world.Pass(100'000);
+    world.Say(second, LoadProgress{.epoch = Epoch(1, 9), .expert_bytes = i});
+  }
+  EXPECT_TRUE(world.dropped().contains(second));
 }
 
 TEST(Epochs, SilenceIsDeath) {
