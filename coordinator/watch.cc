@@ -35,6 +35,17 @@ void DropSuspects(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox
   }
 }
 
+// Those that have been silent for half the time after which they are sent away.
+SlotSet SilentMembers(const CoordinatorState& state, Micros now) {
+  SlotSet silent;
+  for (const auto& [id, link] : state.membership.links()) {
+    if (!link.member) continue;
+    const Micros heard = std::max(link.heard, state.listening_since);
+    if (now - heard > state.config.heartbeat_limit / 2) silent.Add(link.slot);
+  }
+  return silent;
+}
+
 }  // namespace
 
 void Watch(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
@@ -43,6 +54,7 @@ void Watch(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
   state.ticked = now;
   DropSilent(state, now, outbox);
   DropSuspects(state, now, outbox);
+  state.reconfig.silent_members = SilentMembers(state, now);
 }
 
 void TakeHeartbeat(WorkerLink& link, Micros now, const Heartbeat& heartbeat) {

@@ -45,6 +45,14 @@ void Put(const Load& in, pb::ToWorker& out) {
   PutPlacement(in.placement, load);
 }
 
+void Put(const Preload& in, pb::ToWorker& out) {
+  auto& preload = *out.mutable_preload();
+  SetEpoch(in.epoch, preload);
+  preload.set_slot(in.slot.value);
+  preload.set_drop(in.drop);
+  PutPlacement(in.placement, preload);
+}
+
 void Put(const Connect& in, pb::ToWorker& out) {
   SetEpoch(in.epoch, *out.mutable_connect());
   PutPeers(in.peers, *out.mutable_connect());
@@ -165,6 +173,14 @@ absl::StatusOr<ToWorker> Get(const pb::Load& in) {
   return out;
 }
 
+absl::StatusOr<ToWorker> Get(const pb::Preload& in) {
+  RETURN_IF_ERROR(InRange("preload.slot", in.slot(), 0, kSlotsMax - 1));
+  Preload out{
+      .epoch = EpochOf(in), .slot = Slot{in.slot()}, .placement = {}, .drop = in.drop()};
+  ASSIGN_OR_RETURN(out.placement, GetPlacement("preload", in));
+  return out;
+}
+
 absl::StatusOr<ToWorker> Get(const pb::Connect& in) {
   Connect out{.epoch = EpochOf(in), .peers = {}};
   ASSIGN_OR_RETURN(out.peers, GetPeers("connect", in));
@@ -263,6 +279,8 @@ absl::StatusOr<ToWorker> FromProto(const pb::ToWorker& in) {
       return Get(in.load());
     case pb::ToWorker::kConnect:
       return Get(in.connect());
+    case pb::ToWorker::kPreload:
+      return Get(in.preload());
     case pb::ToWorker::kRecorderAsked:
       return RecorderAsked{.ticket = in.recorder_asked().ticket()};
     case pb::ToWorker::MESSAGE_NOT_SET:

@@ -119,6 +119,17 @@ struct Load {
   friend bool operator==(const Load&, const Load&) = default;
 };
 
+// A member is silent and may be lost: experts that this worker would then be given are packed in the
+// background, beside what it holds. Nothing is answered, and no step is disturbed. `drop`: the member
+// speaks again; what `placement`, the committed one, does not give this worker is dropped.
+struct Preload {
+  Epoch epoch;  // the committed one
+  Slot slot;    // the receiver's
+  Placement placement;
+  bool drop = false;
+  friend bool operator==(const Preload&, const Preload&) = default;
+};
+
 struct Loaded {
   Epoch epoch;
   bool ok = true;
@@ -195,6 +206,6 @@ struct RecorderTold {
 using FromWorker = std::variant<Hello, Ready, StepResult, StepBroken, Heartbeat, LoadProgress,
                                 LeaveAsked, Loaded, Connected, RecorderTold>;
 using ToWorker =
-    std::variant<Welcome, Prepare, Commit, StepAsk, Goodbye, Load, Connect, RecorderAsked>;
+    std::variant<Welcome, Prepare, Commit, StepAsk, Goodbye, Load, Connect, RecorderAsked, Preload>;
 
 }  // namespace conclave

@@ -106,6 +106,7 @@ class WorkerCore::Impl {
   void OnTold(const Load& load, WorkerOutbox& outbox);
   void OnTold(const Connect& connect, WorkerOutbox& outbox);
   void OnTold(const RecorderAsked&, WorkerOutbox&) {}  // the edge's
+  void OnTold(const Preload&, WorkerOutbox&) {}        // the edge's: no step is touched
   void OnTold(const Commit& commit, WorkerOutbox& outbox);
   void OnTold(const StepAsk& ask, WorkerOutbox& outbox);
   void OnTold(const Goodbye& goodbye, WorkerOutbox& outbox);

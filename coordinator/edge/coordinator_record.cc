@@ -66,6 +66,10 @@ struct Describe {
     recorder.Note("to link ", link.value, ": connect epoch ", connect.epoch.number, ", ",
                   connect.peers.size(), " peers");
   }
+  void Of(LinkId link, const Preload& preload) const {
+    recorder.Note("to link ", link.value,
+                  preload.drop ? ": drop what was preloaded" : ": preload experts of a silent member");
+  }
   void Of(LinkId, const StepAsk&) const {}
   void Of(LinkId, const RecorderAsked&) const {}
 

@@ -10,6 +10,7 @@
 #include "coordinator/reconfig/drain.h"
 #include "coordinator/reconfig/gather.h"
 #include "coordinator/reconfig/move.h"
+#include "coordinator/reconfig/preload.h"
 #include "coordinator/reconfig/prepare.h"
 #include "coordinator/reconfig/propose.h"
 #include "coordinator/reconfig/stage.h"
@@ -68,7 +69,11 @@ void ViewServing(const CoordinatorState& state, const Serving& serving, Reconfig
     view.broken_until =
         std::max(broken.since, state.listening_since) + state.config.evidence_wait;
   }
-  if (serving.staged.has_value()) ViewStaged(state, *serving.staged, view);
+  if (serving.staged.has_value()) return ViewStaged(state, *serving.staged, view);
+  const SlotSet& silent = state.reconfig.silent_members;
+  view.members_silent = !silent.empty();
+  view.preloaded = serving.preloaded.has_value();
+  view.preloaded_for_these = view.preloaded && serving.preloaded->silent == silent;
 }
 
 void CarryOut(CoordinatorState& state, Transition transition, Micros now,
@@ -100,6 +105,10 @@ void CarryOut(CoordinatorState& state, Transition transition, Micros now,
       return StopPlanning(state, now);
     case Transition::kPrepareStaged:
       return PrepareStaged(state, now, outbox);
+    case Transition::kPreloadForLoss:
+      return PreloadForLoss(state, outbox);
+    case Transition::kDropPreloaded:
+      return DropPreloaded(state, outbox);
   }
 }
 

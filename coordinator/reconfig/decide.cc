@@ -43,7 +43,10 @@ Transition DecideServing(const ReconfigView& view, Micros now) {
     return Transition::kReformAfterBreak;
   }
   if (view.stage.has_value()) return DecideStaged(view, now);
-  return view.change_due && now >= view.retry_at ? Transition::kConsiderChange : Transition::kNone;
+  if (view.change_due && now >= view.retry_at) return Transition::kConsiderChange;
+  if (view.members_silent && !view.preloaded_for_these) return Transition::kPreloadForLoss;
+  if (view.preloaded && !view.members_silent) return Transition::kDropPreloaded;
+  return Transition::kNone;
 }
 
 }  // namespace

@@ -36,6 +36,9 @@ struct ReconfigView {
   int stage_answers_missing = 0;
   bool stage_failed = false;      // a member could not load
   Micros stage_until = 0;         // loading, connecting: of the first that will be late
+  bool members_silent = false;    // and may be lost; nothing is staged
+  bool preloaded = false;         // for some loss
+  bool preloaded_for_these = false;  // for that of the members that are silent now
   bool sequences_to_move = false;  // moving
 };
 
@@ -53,6 +56,8 @@ enum class Transition : std::uint8_t {
   kJudgeConnections,   // all have tried to connect, or had time enough
   kStopPlanning,       // nothing is left to move
   kPrepareStaged,      // -> Preparing
+  kPreloadForLoss,     // members are silent: the others load experts in case they are lost
+  kDropPreloaded,      // they speak again
 };
 
 // `now` is the time of the last tick, not of the event: after a pause of this process the messages

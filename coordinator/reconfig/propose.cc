@@ -83,6 +83,14 @@ absl::StatusOr<EpochProposal> ProposePlanned(const CoordinatorState& state,
   return Place(state, std::move(workers), state.placement, /*repair=*/false);
 }
 
+absl::StatusOr<EpochProposal> ProposeWithout(const CoordinatorState& state, const SlotSet& lost) {
+  Workers workers = state.membership.Greeted();
+  std::erase_if(workers, [&](const WorkerLink* link) {
+    return !link->member || lost.Has(link->slot);
+  });
+  return Place(state, std::move(workers), state.reconfig.proposed_placement, /*repair=*/true);
+}
+
 absl::Status CanHoldExperts(const CoordinatorState& state, const Workers& workers) {
   if (absl::Status status = CheckRoles(workers); !status.ok()) return status;
   const std::vector<PlacementSlot> slots = SlotsOf(workers);

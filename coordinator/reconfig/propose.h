@@ -26,6 +26,10 @@ absl::StatusOr<EpochProposal> ProposeAfterLoss(const CoordinatorState& state, bo
 absl::StatusOr<EpochProposal> ProposePlanned(const CoordinatorState& state,
                                              const std::vector<LinkId>& leavers);
 
+// What ProposeAfterLoss would say if these members were lost now. FailedPrecondition: the others
+// cannot hold the experts.
+absl::StatusOr<EpochProposal> ProposeWithout(const CoordinatorState& state, const SlotSet& lost);
+
 // Whether these workers have memory for all experts; FailedPrecondition has both sizes. Much
 // cheaper than a placement.
 absl::Status CanHoldExperts(const CoordinatorState& state,

@@ -95,8 +95,15 @@ struct BrokenStep {
   SlotSet reported_by;  // when all have reported it, there is no news to wait for
 };
 
+// Members are silent, and the others load the experts that they would have to own without them.
+struct PreloadedForLoss {
+  SlotSet silent;
+  std::vector<LinkId> told;  // workers that load
+};
+
 struct Serving {
-  std::optional<StagedReconfiguration> staged;
+  std::optional<StagedReconfiguration> staged;  // ends what was preloaded
+  std::optional<PreloadedForLoss> preloaded;
   std::optional<BrokenStep> broken;
 };
 
@@ -132,6 +139,7 @@ struct Reconfig {
   std::optional<Micros> unready_since;  // no epoch could be made since then
   std::string not_ready_because = "waiting for workers";
   Micros last_join_at = 0;
+  SlotSet silent_members;  // at the last tick: nothing was heard of them for half the limit
   int consecutive_failed_steps = 0;
 
   // ---- a planned change that was given up

@@ -63,6 +63,7 @@ void SendLoad(CoordinatorState& state, EpochProposal proposal, ChangeCause cause
       absl::StrCat("epoch ", staged.epoch.number, ": load beside the running epoch, ",
                    staged.members.size(), " workers, because ", staged.cause.text));
   state.reconfig.serving_state()->staged = std::move(staged);
+  state.reconfig.serving_state()->preloaded.reset();
 }
 
 }  // namespace

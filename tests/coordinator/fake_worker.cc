@@ -85,6 +85,10 @@ void FakeWorker::Hear(const ToWorker& message) {
     HearLoad(*load);
   } else if (const auto* connect = std::get_if<Connect>(&message)) {
     HearConnect(*connect);
+  } else if (const auto* preload = std::get_if<Preload>(&message)) {
+    Expect(preload->epoch == epoch_ && committed_, "preload for another epoch");
+    Expect(preload->placement.Complete(), "an expert without owner");
+    preloads_.push_back(*preload);
   } else {
     goodbye_ = std::get<Goodbye>(message);
     dismissed_ = true;

@@ -23,7 +23,7 @@ namespace conclave {
 namespace {
 
 constexpr Micros kForEver = 600'000'000;
-constexpr Epoch kNext{5};
+constexpr Epoch kNext{1, 5};
 
 // Lets the first look at one expert wait until it is opened.
 class Gate final : public TensorSource {
@@ -228,6 +228,46 @@ TEST_F(LoaderTest, AnUrgentLoadOvertakesTheOneInTheBackground) {
   gate.opened.count_down();
   a.loader().Do(LoadAside{Epoch(1, 7), EvenAmong(1), Slot{0}});
   EXPECT_EQ(a.Next<LoadedAside>().epoch, Epoch(1, 7)) << "nothing is heard of the first";
+  EXPECT_EQ(a.shard().expert_bytes(), ShareBytes(a.shard(), 1));
+}
+
+// A member is silent: what would be needed without it is packed, and nobody is told. If it is lost,
+// the epoch's load finds that; if it speaks again, it is dropped.
+TEST_F(LoaderTest, ExpertsThatALossWouldNeedArePackedBeforeIt) {
+  const Gate gate(*tensors_, "model.layers.1.mlp.experts.3.gate_proj.weight");
+  Desk a(model_, gate, hub_, kForEver);
+  a.loader().Do(LoadExperts{Epoch(1, 1), EvenAmong(2), Slot{0}});
+  ASSERT_TRUE(a.Next<ExpertsLoaded>().status.ok());
+  a.loader().Do(TrimExperts{EvenAmong(2), Slot{0}});
+  a.loader().Do(Preload{Epoch(1, 1), Slot{0}, EvenAmong(1)});
+  gate.arrived.wait();  // experts of layer 0 come first
+  EXPECT_TRUE(a.shard().Holds(0, 1));
+  EXPECT_FALSE(a.loader().Progress().has_value()) << "no epoch waits for it";
+  const PackedFfn early = a.shard().Expert(0, 1);
+  a.loader().Do(LoadExperts{Epoch(1, 2), EvenAmong(1), Slot{0}});
+  EXPECT_TRUE(a.Next<ExpertsLoaded>().status.ok());
+  EXPECT_EQ(a.shard().Expert(0, 1).data, early.data);
+  gate.opened.count_down();
+  // The lost one comes back; then it is silent again, for a moment.
+  a.loader().Do(Preload{Epoch(1, 2), Slot{0}, EvenAmong(2), /*drop=*/true});
+  a.loader().Do(LoadAside{kNext, EvenAmong(2), Slot{0}});
+  EXPECT_TRUE(a.Next<LoadedAside>().status.ok());
+  EXPECT_EQ(a.shard().expert_bytes(), ShareBytes(a.shard(), 2));
+  EXPECT_TRUE(a.silent());
+}
+
+// What an epoch that is being made needs comes first, and none of it may be dropped.
+TEST_F(LoaderTest, NothingIsPreloadedOrDroppedWhileAnEpochIsMade) {
+  const Gate gate(*tensors_, "model.layers.0.mlp.experts.0.gate_proj.weight");
+  Desk a(model_, gate, hub_, kForEver);
+  a.loader().Do(LoadAside{kNext, EvenAmong(1), Slot{0}});
+  gate.arrived.wait();
+  a.loader().Do(Preload{Epoch(1, 1), Slot{0}, EvenAmong(2), /*drop=*/true});
+  gate.opened.count_down();
+  EXPECT_TRUE(a.Next<LoadedAside>().status.ok());
+  a.loader().Do(Preload{Epoch(1, 1), Slot{0}, EvenAmong(2), /*drop=*/true});
+  a.loader().Do(LoadExperts{Epoch(1, 6), EvenAmong(1), Slot{0}});
+  EXPECT_TRUE(a.Next<ExpertsLoaded>().status.ok());
   EXPECT_EQ(a.shard().expert_bytes(), ShareBytes(a.shard(), 1));
 }
 

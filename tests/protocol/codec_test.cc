@@ -81,6 +81,7 @@ std::vector<ToWorker> ToWorkerExamples() {
                   .peers = {{.slot = Slot{0}, .uuid = "a", .address = "x"}},
                   .placement = placement},
           Load{.epoch = Epoch(1, 3), .slot = Slot{127}, .placement = placement},
+          Preload{.epoch = Epoch(1, 3), .slot = Slot{5}, .placement = placement, .drop = true},
           Connect{.epoch = Epoch(1, 3), .peers = {{.slot = Slot{0}, .uuid = "a", .address = "x"}}},
           RecorderAsked{.ticket = 4},
           Commit{.epoch = Epoch(1, 2), .first_step = StepId{3}},

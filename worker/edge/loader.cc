@@ -39,6 +39,10 @@ void Loader::Post(Job job) {
 }
 
 void Loader::Do(LoadExperts load) {
+  {
+    const std::lock_guard lock(mutex_);
+    urgent_ = load.epoch.packed();
+  }
   packer_.Yield(load.placement, load.slot);
   {
     const std::lock_guard lock(mutex_);
@@ -58,6 +62,19 @@ void Loader::Do(LoadAside load) {
 }
 
 void Loader::Do(ConnectAside connect) { Post(std::move(connect)); }
+
+// The lock orders this before or after a LoadExperts, which takes the shard from the packer.
+void Loader::Do(Preload preload) {
+  const std::lock_guard lock(mutex_);
+  // An epoch is being made: its experts are what counts, and none of them may be dropped.
+  if (urgent_.load() != 0 || wanted_.has_value()) return;
+  if (preload.drop) {
+    packer_.Drop();
+    packer_.Trim({std::move(preload.placement), preload.slot});
+  } else {
+    packer_.Preload(std::move(preload.placement), preload.slot);
+  }
+}
 
 // The loader's thread may be inside that exchange: it is aborted here and destroyed there.
 void Loader::Do(DropAside) {
@@ -92,6 +109,7 @@ void Loader::Forget() {
   DropAsideLocked();
   std::erase_if(jobs_, [](const Job& job) { return std::holds_alternative<LoadExperts>(job); });
   stop_load_ = true;
+  urgent_ = 0;
   wake_.notify_all();
   idle_.wait(lock, [this] { return !busy_ && jobs_.empty(); });
 }
@@ -132,9 +150,11 @@ void Loader::Run() {
 }
 
 void Loader::Carry(LoadExperts& load) {
-  urgent_ = load.epoch.packed();
   absl::Status status = args_.shard.LoadMissingExperts(load.placement, load.slot, stop_load_);
-  urgent_ = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (urgent_ == load.epoch.packed()) urgent_ = 0;  // else another one waits already
+  }
   if (absl::IsCancelled(status)) return;  // whoever stopped it does not wait for an answer
   args_.tell(ExpertsLoaded{load.epoch, std::move(status)});
 }

@@ -45,6 +45,8 @@ class Loader {
   void Do(ConnectAside connect);
   void Do(DropAside drop);
   void Do(TrimExperts trim) { packer_.Trim(std::move(trim)); }
+  // Any thread: see Preload in protocol/control.h.
+  void Do(Preload preload);
   // The exchange that ConnectedAside said is connected; null if it was dropped since.
   std::unique_ptr<ExchangeBackend> TakeAside(Epoch epoch);
   // Destroys it off the strand, when there is time.
@@ -86,7 +88,7 @@ class Loader {
   std::optional<Epoch> wanted_;  // the epoch that is being made ready aside
   AsideExchange aside_;
   std::atomic<bool> stop_load_{false};
-  std::atomic<std::uint64_t> urgent_{0};  // the epoch whose experts are packed on lanes; 0: none
+  std::atomic<std::uint64_t> urgent_{0};  // the epoch whose experts must be packed on lanes; 0: none
   Packer packer_;
   std::thread thread_;
 };

@@ -44,6 +44,7 @@ struct Describe {
     recorder.Note("told to connect epoch ", connect.epoch.number, ", ", connect.peers.size(),
                   " peers");
   }
+  void operator()(const Preload&) const {}  // the edge's
   void operator()(const StepAsk&) const {}
   void operator()(const RecorderAsked&) const {}
 

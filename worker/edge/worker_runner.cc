@@ -4,7 +4,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
-#include <limits>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -33,8 +32,7 @@
 namespace conclave {
 namespace {
 
-constexpr Epoch kAboveEveryEpoch =
-    Epoch::FromPacked(std::numeric_limits<std::uint64_t>::max());
+constexpr Epoch kAboveEveryEpoch = Epoch::FromPacked(~std::uint64_t{0});
 
 struct LinkUp {
   std::uint64_t link;
@@ -140,12 +138,10 @@ class WorkerRunner::Impl final : public LinkListener {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<RunnerEvent> queue_;
-
   std::mutex exit_mutex_;
   std::condition_variable exit_wake_;
   std::optional<WorkerExit> exit_;
   bool stopping_ = false;  // ends the heart
-
   // The strand's.
   std::uint64_t link_now_ = 0;     // whose Hello was said, or dropped with it
   Epoch last_epoch_;               // the highest ever heard of
@@ -276,6 +272,10 @@ std::optional<WorkerExit> WorkerRunner::Impl::WaitForExit(Micros timeout) {
 void WorkerRunner::Impl::OnMessage(ToWorker message) {
   if (const auto* asked = std::get_if<RecorderAsked>(&message)) {  // also of a wedged strand
     link_->Send(linking_, RecorderTold{asked->ticket, recorder_.Text(kRecorderBytesMax)});
+    return;
+  }
+  if (const auto* preload = std::get_if<Preload>(&message)) {  // the strand waits for a frame
+    if (HeartbeatNow().value_or(Heartbeat{}).epoch == preload->epoch) loader_->Do(*preload);
     return;
   }
   heard_ = true;

@@ -134,6 +134,26 @@ TEST(Decide, ServingWithNothingStaged) {
   });
 }
 
+TEST(Decide, ExpertsOfSilentMembersAreLoadedBeforeTheyAreLost) {
+  const auto silent = [](bool preloaded, bool for_these) {
+    return [=](ReconfigView& view) {
+      view.members_silent = true;
+      view.preloaded = preloaded;
+      view.preloaded_for_these = for_these;
+    };
+  };
+  Check({
+      {"a member is silent", With(Served(), silent(false, false)), Transition::kPreloadForLoss},
+      {"that is seen to", With(Served(), silent(true, true)), Transition::kNone},
+      {"another is silent now", With(Served(), silent(true, false)), Transition::kPreloadForLoss},
+      {"they speak again", With(Served(), [](auto& view) { view.preloaded = true; }),
+       Transition::kDropPreloaded},
+      {"a planned change comes first", With(With(Served(), silent(false, false)),
+                                            [](auto& view) { view.change_due = true; }),
+       Transition::kConsiderChange},
+  });
+}
+
 TEST(Decide, ABrokenStepWaitsForNewsAShortWhile) {
   const auto broken = [](Micros until) {
     return [until](ReconfigView& view) {

@@ -377,7 +377,7 @@ TEST(Epochs, WhoWasLoadingForTheEpochBeforeHasTimeForTheNext) {
   EXPECT_TRUE(world.dropped().contains(second)) << "it does not even load";
   EXPECT_EQ(world.core().Status(world.now()).change.epoch, Epoch(1, 3));
   EXPECT_FALSE(world.dropped().contains(third));
-  Wait(world, 4'900'000);
+  Wait(world, 4'000'000);
   EXPECT_FALSE(world.dropped().contains(third));
   Wait(world, 300'000);
   EXPECT_TRUE(world.dropped().contains(third));
