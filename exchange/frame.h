@@ -44,7 +44,7 @@ struct FrameHeader {
   std::uint64_t payload_checksum;  // of every other byte of the frame, the header's included
 };
 static_assert(sizeof(FrameHeader) == 64);
-inline constexpr std::uint32_t kFrameMagic = 0x32784543;  // "CEx2"
+inline constexpr std::uint32_t kFrameMagic = 0x33784543;  // "CEx3"
 
 struct FrameSlot {
   std::uint16_t row;     // index among the rows of this frame
