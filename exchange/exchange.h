@@ -29,6 +29,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/ids.h"
 #include "base/slot_set.h"
 
@@ -78,7 +79,7 @@ struct ExchangeWait {
 // The peers that an error of Open or Exchange is about; empty: it is about none in particular.
 SlotSet PeersOf(const absl::Status& error);
 // Unavailable, about one peer; `why` follows its name in the message.
-absl::Status PeerError(Slot peer, std::string_view why);
+absl::Status PeerError(Slot peer, absl::string_view why);
 // DeadlineExceeded, about every slot waited for: those whose frame never came, or else those that
 // never took ours.
 absl::Status DeadlineError(std::span<const Slot> silent, std::span<const Slot> not_taking);

@@ -4,19 +4,20 @@
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "exchange/exchange.h"
 
 namespace conclave {
 namespace {
 
-constexpr std::string_view kPeersPayload = "conclave.exchange.peers";
+constexpr absl::string_view kPeersPayload = "conclave.exchange.peers";
 
 absl::Status About(absl::Status error, std::span<const Slot> peers) {
   SlotSet set;
   for (const Slot slot : peers) set.Add(slot);
   std::array<char, sizeof set.bits> bytes;
   std::memcpy(bytes.data(), set.bits.data(), bytes.size());
-  error.SetPayload(kPeersPayload, absl::Cord(std::string_view(bytes.data(), bytes.size())));
+  error.SetPayload(kPeersPayload, absl::Cord(absl::string_view(bytes.data(), bytes.size())));
   return error;
 }
 
@@ -37,7 +38,7 @@ SlotSet PeersOf(const absl::Status& error) {
   return peers;
 }
 
-absl::Status PeerError(Slot peer, std::string_view why) {
+absl::Status PeerError(Slot peer, absl::string_view why) {
   return About(absl::UnavailableError(absl::StrCat("slot ", peer.value, " ", why)), {&peer, 1});
 }
 
