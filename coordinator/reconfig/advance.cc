@@ -31,7 +31,6 @@ void ViewGathering(const CoordinatorState& state, const Gathering& gathering, Re
 void ViewPreparing(const CoordinatorState& state, const Preparing& preparing, ReconfigView& view) {
   view.phase = ReconfigView::Phase::kPreparing;
   view.prepared_staged = preparing.staged;
-  if (view.forced) return;  // a receiver may be gone, and nothing else matters
   for (const Preparing::Member& member : preparing.members) {
     if (member.answer == Preparing::Answer::kFailed) ++view.answers_failed;
     if (member.answer != Preparing::Answer::kPending) continue;
@@ -119,6 +118,8 @@ ReconfigView ViewOf(const CoordinatorState& state) {
   ReconfigView view{.forced = reconfig.forced.has_value(),
                     .change_due = reconfig.change_due,
                     .retry_at = reconfig.retry_at};
+  // Members may be gone that the state still names, and nothing else matters.
+  if (view.forced) return view;
   if (const auto* gathering = std::get_if<Gathering>(&reconfig.state)) {
     ViewGathering(state, *gathering, view);
   } else if (const Preparing* preparing = reconfig.preparing_state()) {

@@ -81,7 +81,8 @@ TEST(ExchangeUnreachable, APeerThatAnswersNothingCostsTheExchangesTimeAndNoMore)
   ASSERT_TRUE(caller.ok() && peer.ok());
   const std::string own = (*caller)->StandbyAddress().value();
   const std::string gone = Redirected((*peer)->StandbyAddress().value(), hole.port());
-  const EpochView view{.epoch = Epoch(1, 1), .self = Slot{0}, .peers = {{Slot{0}, own}, {Slot{1}, gone}}};
+  const EpochView view{
+      .epoch = Epoch(1, 1), .self = Slot{0}, .peers = {{Slot{0}, own}, {Slot{1}, gone}}};
   const absl::Status opened = (*caller)->Open(view, 10'000'000);
   ASSERT_TRUE(opened.ok()) << opened;
   class Nowhere final : public FrameSink {
