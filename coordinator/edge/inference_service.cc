@@ -122,7 +122,7 @@ grpc::ServerUnaryReactor* InferenceService::GetServerInfo(grpc::CallbackServerCo
   return OnStatus(serving_, context, [this, response](const ClusterStatus& status, Micros now) {
     response->set_version(serving_.version);
     response->set_commit(serving_.commit);
-    response->set_epoch(status.epoch.value);
+    response->set_epoch(status.epoch.number);
     response->set_workers(static_cast<std::int32_t>(status.workers.size()));
     response->set_ready(status.ready);
     if (!status.workers.empty()) {
