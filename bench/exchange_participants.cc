@@ -55,7 +55,7 @@ class BenchSink final : public FrameSink {
 
 absl::StatusOr<Times> Participate(ExchangeBackend& backend, Slot self,
                                   const std::vector<Peer>& peers, const ExchangeBenchAsk& ask) {
-  RETURN_IF_ERROR(backend.Open({.epoch = Epoch{1}, .self = self, .peers = peers}, kPatience));
+  RETURN_IF_ERROR(backend.Open({.epoch = Epoch(1, 1), .self = self, .peers = peers}, kPatience));
   const std::size_t bytes_max = *std::ranges::max_element(ask.sizes);
   BenchSink sink(ask.participants, bytes_max);
   std::vector<Buffer> outgoing;

@@ -25,7 +25,7 @@
 namespace conclave {
 namespace {
 
-constexpr Epoch kEpoch{1};
+constexpr Epoch kEpoch{1, 1};
 constexpr Micros kOpenTimeout = 30'000'000;
 constexpr Micros kExchangeTimeout = 600'000'000;
 

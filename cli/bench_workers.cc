@@ -131,7 +131,7 @@ void BenchWorker::Hear(const ToWorker& message) {
   if (std::holds_alternative<RecorderAsked>(message)) return;
   if (const auto* ask = std::get_if<StepAsk>(&message)) watch_.Note(*ask);
   if (std::holds_alternative<Prepare>(message)) committed_ = 0;
-  if (const auto* commit = std::get_if<Commit>(&message)) committed_ = commit->epoch.value;
+  if (const auto* commit = std::get_if<Commit>(&message)) committed_ = commit->epoch.number;
   worker_.Hear(message);
   while (worker_.HasStep()) worker_.RunStep();
   while (!worker_.said().empty()) {

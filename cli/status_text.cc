@@ -116,7 +116,8 @@ std::string Ranges(const std::vector<std::int32_t>& ids) {
 
 std::string StatusJson(const v1::GetClusterResponse& cluster) {
   const v1::ModelSummary& model = cluster.model();
-  Json object = {{"epoch", cluster.epoch()}, {"ready", cluster.ready()}};
+  Json object = {
+      {"epoch", cluster.epoch()}, {"term", cluster.term()}, {"ready", cluster.ready()}};
   if (!cluster.not_ready_because().empty()) {
     object["not_ready_because"] = cluster.not_ready_because();
   }

@@ -10,7 +10,9 @@
 namespace conclave {
 namespace {
 
-constexpr std::uint64_t kEpochMax = std::uint64_t{1} << 62;  // epochs rise by one from there
+// Of a worker's last epoch: terms and numbers rise by one from there.
+constexpr std::uint32_t kTermMax = std::uint32_t{1} << 31;
+constexpr std::uint32_t kEpochNumberMax = std::uint32_t{1} << 31;
 constexpr std::size_t kLinksMax = 2 * kSlotsMax;  // newcomers that have not said Hello included
 
 absl::Status Differs(const std::string& what, const std::string& theirs, const std::string& ours) {
@@ -42,6 +44,11 @@ WorkerLink* Membership::Find(LinkId id) {
   return found == links_.end() ? nullptr : &found->second;
 }
 
+const WorkerLink* Membership::Find(LinkId id) const {
+  const auto found = links_.find(id);
+  return found == links_.end() ? nullptr : &found->second;
+}
+
 const WorkerLink* Membership::AtSlot(Slot slot) const {
   for (const auto& [id, link] : links_) {
     if (link.greeted && link.slot == slot) return &link;
@@ -65,9 +72,10 @@ absl::Status Membership::CheckHello(const Hello& hello, const ModelFacts& facts)
       model.topk != facts.topk) {
     return absl::FailedPreconditionError("the model's shape differs from the cluster's");
   }
-  if (hello.last_epoch.value > kEpochMax) {
+  if (hello.last_epoch.number > kEpochNumberMax || hello.last_epoch.term > kTermMax) {
     return absl::FailedPreconditionError(
-        absl::StrCat("last_epoch is out of range: ", hello.last_epoch.value));
+        absl::StrCat("last_epoch is out of range: ", hello.last_epoch.number, " of term ",
+                     hello.last_epoch.term));
   }
   if (hello.uuid.empty()) return absl::FailedPreconditionError("uuid is empty");
   for (const auto& [id, link] : links_) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,11 @@ struct WorkerLink {
   std::uint64_t expert_bytes = 0;
   Micros loading = 0;  // when it last said that it loads experts
   Micros loaded = 0;   // when it last said so and held more than before
+  Epoch loading_for;   // the epoch that it loads them for
+  // When the oldest Prepare was sent that it has not reacted to. Unset: it has answered the newest.
+  std::optional<Micros> prepare_unanswered_since;
+  Epoch prepare_sent;  // the newest, and when
+  Micros prepare_sent_at = 0;
 };
 
 class Membership {
@@ -43,7 +49,8 @@ class Membership {
       : arrivals_least_(arrivals_least) {}
 
   bool Arrive(LinkId id, Micros now);
-  WorkerLink* Find(LinkId id);
+  WorkerLink* Find(LinkId id);  // null: it is gone
+  const WorkerLink* Find(LinkId id) const;
   const WorkerLink* AtSlot(Slot slot) const;  // null: nobody
   void Remove(LinkId id);
   const std::map<LinkId, WorkerLink>& links() const { return links_; }

@@ -180,7 +180,7 @@ Reception ReceiveResult(CoordinatorState& state, const WorkerLink& link, Micros 
     return Nonsense(absl::StrCat("answers for slot ", result.slot.value));
   if (result.epoch > state.epoch) return Nonsense("a result of an epoch that is not committed");
   if (result.epoch < state.epoch) {
-    return Ignored(absl::StrCat("a result of old epoch ", result.epoch.value));
+    return Ignored(absl::StrCat("a result of old epoch ", result.epoch.number));
   }
   const auto step = std::ranges::find(state.in_flight, result.step, &PlannedStep::step);
   if (step == state.in_flight.end()) {
@@ -212,7 +212,7 @@ Reception ReceiveResult(CoordinatorState& state, const WorkerLink& link, Micros 
     state.step_ended = now;
     state.in_flight.pop_front();
     ++state.totals.steps;
-    state.breaks_without_step = 0;
+    state.reconfig.StepFinished();
   }
   return {};
 }

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "coordinator/schedule/migrate.h"
+#include "coordinator/reconfig/change_status.h"
 #include "coordinator/watch.h"
 
 namespace conclave {
@@ -22,10 +22,10 @@ struct Standing {
 Standing StandingOf(const CoordinatorState& state, const WorkerLink& link,
                     std::span<const Suspect> suspects, Micros now) {
   if (!link.member) {
-    if (!state.given_up.empty()) return {"joining", state.given_up};
-    return {"joining", state.change_over.has_value() || state.formation.has_value()
-                           ? ""
-                           : state.not_ready_because};
+    const Reconfig& reconfig = state.reconfig;
+    if (!reconfig.given_up.empty()) return {"joining", reconfig.given_up};
+    const bool changing = reconfig.staged() != nullptr || reconfig.preparing();
+    return {"joining", changing ? "" : reconfig.not_ready_because};
   }
   const auto suspect = std::ranges::find(suspects, link.slot, &Suspect::slot);
   if (suspect != suspects.end()) return {"suspect", suspect->why};
@@ -36,7 +36,7 @@ Standing StandingOf(const CoordinatorState& state, const WorkerLink& link,
   if (link.draining && !link.drain_blocked_by.empty()) {
     return {"active", absl::StrCat("cannot leave yet: ", link.drain_blocked_by)};
   }
-  if (link.draining) return {"draining", state.given_up};
+  if (link.draining) return {"draining", state.reconfig.given_up};
   return {"active", ""};
 }
 
@@ -69,68 +69,6 @@ WorkerSnapshot WorkerOf(const CoordinatorState& state, const WorkerLink& link, S
   return worker;
 }
 
-const char* NameOf(ChangeOver::Stage stage) {
-  switch (stage) {
-    case ChangeOver::Stage::kLoading:
-      return "loading";
-    case ChangeOver::Stage::kConnecting:
-      return "connecting";
-    case ChangeOver::Stage::kMoving:
-      return "moving";
-    case ChangeOver::Stage::kStopping:
-      return "stopping";
-  }
-  return "";
-}
-
-std::vector<Slot> WaitingFor(const CoordinatorState& state, const ChangeOver& change) {
-  std::vector<Slot> slots;
-  switch (change.stage) {
-    case ChangeOver::Stage::kLoading:
-    case ChangeOver::Stage::kConnecting:
-      for (const ChangeOver::Part& part : change.parts) {
-        if (!part.answered) slots.push_back(part.slot);
-      }
-      break;
-    case ChangeOver::Stage::kMoving:
-      for (const Slot slot : state.live) {
-        if (state.HomeAt(slot).draining && MovesPending(state, slot)) slots.push_back(slot);
-      }
-      break;
-    case ChangeOver::Stage::kStopping:
-      if (state.in_flight.empty()) break;
-      for (const PlannedPart& part : state.in_flight.front().parts) {
-        if (!part.answered) slots.push_back(part.slot);
-      }
-      break;
-  }
-  return slots;
-}
-
-ChangeStatus ChangeOf(const CoordinatorState& state, Micros now) {
-  ChangeStatus status;
-  if (state.formation.has_value()) {
-    const Formation& formation = *state.formation;
-    status = {.stage = "preparing",
-              .epoch = formation.prepare.epoch,
-              .kind = state.change_kind,
-              .cause = state.change_cause};
-    for (std::size_t i = 0; i < formation.members.size(); ++i) {
-      if (formation.members[i].answer != Formation::Answer::kPending) continue;
-      status.waiting_for.push_back(formation.prepare.peers[i].slot);
-    }
-  } else if (state.change_over.has_value()) {
-    const ChangeOver& change = *state.change_over;
-    status = {.stage = NameOf(change.stage),
-              .epoch = change.epoch,
-              .kind = change.kind,
-              .cause = change.cause,
-              .waiting_for = WaitingFor(state, change)};
-  }
-  if (!status.stage.empty()) status.since = now - state.change_since.value_or(now);
-  return status;
-}
-
 void CopyCounters(const CoordinatorState& state, ClusterSnapshot& snapshot) {
   const Totals& totals = state.totals;
   snapshot.epoch = state.epoch;
@@ -155,9 +93,9 @@ void CopyCounters(const CoordinatorState& state, ClusterSnapshot& snapshot) {
   snapshot.bad_router_rows = totals.bad_router_rows;
   snapshot.endings = totals.endings;
   snapshot.phases = totals.phases;
-  snapshot.changes = state.changes;
-  snapshot.pauses = state.pauses;
-  snapshot.last_epoch_micros = state.last_epoch_micros;
+  snapshot.changes = state.reconfig.changes;
+  snapshot.pauses = state.reconfig.pauses;
+  snapshot.last_epoch_micros = state.reconfig.last_epoch_micros;
 }
 
 }  // namespace
@@ -168,10 +106,16 @@ std::shared_ptr<const ClusterSnapshot> SnapshotTaker::Take(const CoordinatorStat
   if (placement_ == nullptr || epoch_ != state.epoch) {
     epoch_ = state.epoch;
     placement_ = std::make_shared<const Placement>(state.placement);
-    recent_ = std::make_shared<const std::vector<EpochChange>>(state.recent);
+    recent_ = std::make_shared<const std::vector<EpochChange>>(state.reconfig.recent);
   }
-  const MembersKey key = {state.epoch, state.phase, state.planning_stopped,
-                          state.membership.links().size(), IsReady(state)};
+  const Reconfig& reconfig = state.reconfig;
+  const StagedReconfiguration* staged = reconfig.staged();
+  const MembersKey key = {.epoch = state.epoch,
+                          .state = reconfig.state.index(),
+                          .stage = staged == nullptr ? -1 : static_cast<int>(staged->stage),
+                          .may_plan = reconfig.MayPlan(),
+                          .ready = IsReady(state),
+                          .links = state.membership.links().size()};
   if (members_ == nullptr || members_changed || key != key_) {
     key_ = key;
     TakeMembers(state, now);
@@ -198,7 +142,7 @@ std::shared_ptr<const ClusterSnapshot> SnapshotTaker::Take(const CoordinatorStat
 void SnapshotTaker::TakeMembers(const CoordinatorState& state, Micros now) {
   auto members = std::make_shared<MembersSnapshot>();
   members->taken = now;
-  members->not_ready_because = state.not_ready_because;
+  members->not_ready_because = state.reconfig.not_ready_because;
   const std::vector<Suspect> suspects = SuspectsNow(state, now, kSuspectPart);
   const std::vector<const WorkerLink*> greeted = state.membership.Greeted();
   members->workers.reserve(greeted.size());
@@ -211,15 +155,15 @@ void SnapshotTaker::TakeMembers(const CoordinatorState& state, Micros now) {
     worker.description = description;
     members->workers.push_back(std::move(worker));
   }
-  members->change = ChangeOf(state, now);
-  members->change_given_up = state.given_up;
-  members->change_retry_at = state.retry_at;
+  members->change = ChangeStatusOf(state, now);
+  members->change_given_up = state.reconfig.given_up;
+  members->change_retry_at = state.reconfig.retry_at;
   members_ = std::move(members);
 }
 
 bool IsReady(const CoordinatorState& state) {
-  // Commit has checked that the placement is complete; who was lost since is in owners_lost.
-  return state.epoch.value > 0 && state.phase != ServicePhase::kGathering && !state.owners_lost;
+  // The placement was complete when it was committed; experts_lost says that it is so no more.
+  return state.epoch.number > 0 && !state.reconfig.gathering() && !state.reconfig.experts_lost;
 }
 
 void SampleRates(CoordinatorState& state, Micros now) {

@@ -25,10 +25,11 @@ class SnapshotTaker {
   // What a step's end can change about the members besides their numbers.
   struct MembersKey {
     Epoch epoch;
-    ServicePhase phase = ServicePhase::kGathering;
-    bool planning_stopped = false;
-    std::size_t links = 0;
+    std::size_t state = 0;  // which of Reconfig::state it is
+    int stage = -1;         // of the staged change; -1: there is none
+    bool may_plan = false;
     bool ready = false;
+    std::size_t links = 0;
     friend bool operator==(const MembersKey&, const MembersKey&) = default;
   };
   void TakeMembers(const CoordinatorState& state, Micros now);

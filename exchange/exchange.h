@@ -8,20 +8,21 @@
 // turns that endpoint into the epoch's and makes a new standby endpoint. Nothing that was sent to an
 // older endpoint can arrive at a newer one: that is the fence between epochs.
 //
-// Threading: one thread at a time may call a backend, except for Abort and Waiting, which any thread
-// may call at any time. A backend may be opened on one thread and used on another. Backends of one
-// process are independent: the next epoch is opened on a second one while the first exchanges.
+// Threading: one thread at a time may call a backend, except for AbortBelow and Waiting, which any
+// thread may call at any time. A backend may be opened on one thread and used on another. Backends
+// of one process are independent: the next epoch is opened on a second one while the first exchanges.
 //
 // Errors:
-//   Unavailable         a peer is gone; the message names the worker
-//   DeadlineExceeded    the message names every worker waited for
-//   Aborted             Abort was called
+//   Unavailable         a peer is gone
+//   DeadlineExceeded    frames did not come in time
+//   Aborted             AbortBelow was called
 //   ResourceExhausted   a frame did not fit the sink
 //   DataLoss            the transport delivered something else than was sent
 //   InvalidArgument, FailedPrecondition   the caller's own mistakes
-// After one of the first five the epoch is over for this backend: Close it, then Open a new epoch.
-// The caller keeps the frames and the room that it gave to a failed Exchange allocated until Close,
-// because a transfer under way may still write there.
+// The first two carry the peers that they are about, for programs to read (PeersOf), and name them
+// in the message for people. After one of the first five the epoch is over for this backend: Close
+// it, then Open a new epoch. The caller keeps the frames and the room that it gave to a failed
+// Exchange allocated until Close, because a transfer under way may still write there.
 #pragma once
 
 #include <cstddef>
@@ -33,6 +34,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/ids.h"
 #include "base/slot_set.h"
 
@@ -80,6 +82,14 @@ struct ExchangeWait {
   std::uint64_t looks = 0;     // how often the exchanging thread has polled for frames
 };
 
+// The peers that an error of Open or Exchange is about; empty: it is about none in particular.
+SlotSet PeersOf(const absl::Status& error);
+// Unavailable, about one peer; `why` follows its name in the message.
+absl::Status PeerError(Slot peer, absl::string_view why);
+// DeadlineExceeded, about every slot waited for: those whose frame never came, or else those that
+// never took ours.
+absl::Status DeadlineError(std::span<const Slot> silent, std::span<const Slot> not_taking);
+
 class ExchangeBackend {
  public:
   virtual ~ExchangeBackend() = default;
@@ -94,8 +104,8 @@ class ExchangeBackend {
   // steady state.
   virtual absl::Status Exchange(std::span<const OutFrame> sends, FrameSink& sink,
                                 Micros timeout) = 0;
-  // Every Exchange or Open of an epoch <= this one, running or later, returns Aborted soon.
-  virtual void Abort(Epoch epoch) = 0;
+  // Every Exchange or Open of an epoch lower than this one, running or later, returns Aborted soon.
+  virtual void AbortBelow(Epoch epoch) = 0;
   virtual void Close() = 0;  // never blocks long, never throws
   virtual ExchangeWait Waiting() const = 0;
   virtual const ExchangeStats& stats() const = 0;

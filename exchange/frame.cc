@@ -120,7 +120,8 @@ class Judge {
 absl::Status VerifyHeader(const Judge& judge, const FrameExpectation& want,
                           const FrameHeader& header) {
   RETURN_IF_ERROR(judge.Equal("magic", header.magic, kFrameMagic));
-  RETURN_IF_ERROR(judge.Equal("epoch", header.epoch, want.epoch.value));
+  RETURN_IF_ERROR(judge.Equal("term", header.term, want.epoch.term));
+  RETURN_IF_ERROR(judge.Equal("epoch", header.epoch, want.epoch.number));
   RETURN_IF_ERROR(
       judge.Equal("source", header.source, static_cast<std::uint64_t>(want.source.value)));
   RETURN_IF_ERROR(judge.Equal("destination", header.destination,

@@ -34,7 +34,8 @@ struct FrameHeader {
   std::uint8_t source;       // worker id
   std::uint8_t destination;  // worker id
   std::uint16_t direction;
-  std::uint64_t epoch;
+  std::uint32_t term;   // of the epoch
+  std::uint32_t epoch;  // its number
   std::uint64_t step;
   std::uint64_t plan_digest;
   std::uint16_t moe_layer;
@@ -46,7 +47,7 @@ struct FrameHeader {
   std::uint64_t payload_checksum;  // of every other byte of the frame, the header's included
 };
 static_assert(sizeof(FrameHeader) == 64);
-inline constexpr std::uint32_t kFrameMagic = 0x32784543;  // "CEx2"
+inline constexpr std::uint32_t kFrameMagic = 0x33784543;  // "CEx3"
 
 struct FrameSlot {
   std::uint16_t row;     // index among the rows of this frame

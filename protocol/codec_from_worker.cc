@@ -34,13 +34,14 @@ void Put(const Hello& in, pb::FromWorker& out) {
   hello.set_arrivals_max(in.arrivals_max);
   hello.set_expert_memory_bytes(in.expert_memory_bytes);
   hello.set_threads(in.threads);
-  hello.set_last_epoch(in.last_epoch.value);
+  hello.set_last_epoch(in.last_epoch.number);
+  hello.set_last_term(in.last_epoch.term);
   if (in.last_slot >= 0) hello.set_last_slot(in.last_slot);
 }
 
 void Put(const Ready& in, pb::FromWorker& out) {
   auto& ready = *out.mutable_ready();
-  ready.set_epoch(in.epoch.value);
+  SetEpoch(in.epoch, ready);
   ready.set_ok(in.ok);
   ready.set_error(in.error);
   ready.set_last_step_done(in.last_step_done.value);
@@ -59,7 +60,7 @@ void PutLogprob(const TokenLogprob& in, pb::TokenLogprob& out) {
 
 void Put(const StepResult& in, pb::FromWorker& out) {
   auto& result = *out.mutable_step_result();
-  result.set_epoch(in.epoch.value);
+  SetEpoch(in.epoch, result);
   result.set_step(in.step.value);
   result.set_slot(in.slot.value);
   result.set_digest(in.digest);
@@ -98,7 +99,7 @@ void Put(const StepResult& in, pb::FromWorker& out) {
 
 void Put(const StepBroken& in, pb::FromWorker& out) {
   auto& broken = *out.mutable_step_broken();
-  broken.set_epoch(in.epoch.value);
+  SetEpoch(in.epoch, broken);
   broken.set_step(in.step.value);
   broken.set_error(in.error);
 }
@@ -110,7 +111,7 @@ void PutSlots(const SlotSet& in, Field& out) {
 
 void Put(const Loaded& in, pb::FromWorker& out) {
   auto& loaded = *out.mutable_loaded();
-  loaded.set_epoch(in.epoch.value);
+  SetEpoch(in.epoch, loaded);
   loaded.set_ok(in.ok);
   loaded.set_error(in.error);
   loaded.set_address(in.address);
@@ -119,7 +120,7 @@ void Put(const Loaded& in, pb::FromWorker& out) {
 
 void Put(const Connected& in, pb::FromWorker& out) {
   auto& connected = *out.mutable_connected();
-  connected.set_epoch(in.epoch.value);
+  SetEpoch(in.epoch, connected);
   connected.set_ok(in.ok);
   connected.set_error(in.error);
   PutSlots(in.unreachable, *connected.mutable_unreachable());
@@ -132,7 +133,7 @@ void Put(const RecorderTold& in, pb::FromWorker& out) {
 
 void Put(const Heartbeat& in, pb::FromWorker& out) {
   auto& heartbeat = *out.mutable_heartbeat();
-  heartbeat.set_epoch(in.epoch.value);
+  SetEpoch(in.epoch, heartbeat);
   heartbeat.set_progress(in.progress);
   heartbeat.set_busy(in.busy);
   heartbeat.set_rss_bytes(in.rss_bytes);
@@ -142,6 +143,7 @@ void Put(const Heartbeat& in, pb::FromWorker& out) {
 }
 
 void Put(const LoadProgress& in, pb::FromWorker& out) {
+  SetEpoch(in.epoch, *out.mutable_load_progress());
   out.mutable_load_progress()->set_expert_bytes(in.expert_bytes);
 }
 
@@ -183,13 +185,13 @@ absl::StatusOr<FromWorker> Get(const pb::Hello& in) {
                .arrivals_max = in.arrivals_max(),
                .expert_memory_bytes = in.expert_memory_bytes(),
                .threads = in.threads(),
-               .last_epoch = Epoch{in.last_epoch()},
+               .last_epoch = Epoch{in.last_term(), in.last_epoch()},
                .last_slot = in.has_last_slot() ? in.last_slot() : -1};
 }
 
 absl::StatusOr<FromWorker> Get(const pb::Ready& in) {
   RETURN_IF_ERROR(AtMost("ready.standby_address", in.standby_address().size(), 1 << 20));
-  return Ready{.epoch = Epoch{in.epoch()},
+  return Ready{.epoch = EpochOf(in),
                .ok = in.ok(),
                .error = in.error(),
                .last_step_done = StepId{in.last_step_done()},
@@ -207,7 +209,7 @@ absl::StatusOr<SlotSet> GetSlots(const char* field, const Field& in) {
 
 absl::StatusOr<FromWorker> Get(const pb::Loaded& in) {
   RETURN_IF_ERROR(AtMost("loaded.address", in.address().size(), 1 << 20));
-  return Loaded{.epoch = Epoch{in.epoch()},
+  return Loaded{.epoch = EpochOf(in),
                 .ok = in.ok(),
                 .error = in.error(),
                 .address = in.address(),
@@ -215,13 +217,13 @@ absl::StatusOr<FromWorker> Get(const pb::Loaded& in) {
 }
 
 absl::StatusOr<FromWorker> Get(const pb::Connected& in) {
-  Connected out{.epoch = Epoch{in.epoch()}, .ok = in.ok(), .error = in.error(), .unreachable = {}};
+  Connected out{.epoch = EpochOf(in), .ok = in.ok(), .error = in.error(), .unreachable = {}};
   ASSIGN_OR_RETURN(out.unreachable, GetSlots("connected.unreachable", in.unreachable()));
   return out;
 }
 
 absl::StatusOr<FromWorker> Get(const pb::Heartbeat& in) {
-  Heartbeat out{.epoch = Epoch{in.epoch()},
+  Heartbeat out{.epoch = EpochOf(in),
                 .progress = in.progress(),
                 .busy = in.busy(),
                 .rss_bytes = in.rss_bytes(),
@@ -261,7 +263,7 @@ absl::StatusOr<RoutedExperts> GetRouted(const pb::RoutedExperts& in) {
 
 absl::StatusOr<FromWorker> Get(const pb::StepResult& in) {
   RETURN_IF_ERROR(InRange("result.slot", in.slot(), 0, kSlotsMax - 1));
-  StepResult out{.epoch = Epoch{in.epoch()}, .step = StepId{in.step()}, .slot = Slot{in.slot()}};
+  StepResult out{.epoch = EpochOf(in), .step = StepId{in.step()}, .slot = Slot{in.slot()}};
   out.digest = in.digest();
   for (const auto& sampled : in.sampled()) {
     SampledToken token{
@@ -315,13 +317,14 @@ absl::StatusOr<FromWorker> FromProto(const pb::FromWorker& in) {
     case pb::FromWorker::kStepResult:
       return Get(in.step_result());
     case pb::FromWorker::kStepBroken:
-      return StepBroken{.epoch = Epoch{in.step_broken().epoch()},
+      return StepBroken{.epoch = EpochOf(in.step_broken()),
                         .step = StepId{in.step_broken().step()},
                         .error = in.step_broken().error()};
     case pb::FromWorker::kHeartbeat:
       return Get(in.heartbeat());
     case pb::FromWorker::kLoadProgress:
-      return LoadProgress{.expert_bytes = in.load_progress().expert_bytes()};
+      return LoadProgress{.epoch = EpochOf(in.load_progress()),
+                          .expert_bytes = in.load_progress().expert_bytes()};
     case pb::FromWorker::kLeaveAsked:
       return LeaveAsked{};
     case pb::FromWorker::kLoaded:

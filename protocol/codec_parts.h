@@ -19,6 +19,17 @@ absl::StatusOr<ToWorker> FromProto(const pb::ToWorker& in);
 absl::Status InRange(const char* field, std::int64_t value, std::int64_t low, std::int64_t high);
 absl::Status AtMost(const char* field, std::size_t count, std::size_t limit);
 
+// Every message about an epoch spells it as two fields of these names.
+template <typename Message>
+void SetEpoch(Epoch epoch, Message& out) {
+  out.set_term(epoch.term);
+  out.set_epoch(epoch.number);
+}
+template <typename Message>
+Epoch EpochOf(const Message& in) {
+  return {in.term(), in.epoch()};
+}
+
 template <typename IdType, typename Field>
 std::vector<IdType> Ids(const Field& values) {
   std::vector<IdType> ids;

@@ -33,20 +33,28 @@ void PutPlacement(const Placement& in, Message& out) {
 
 void Put(const Prepare& in, pb::ToWorker& out) {
   auto& prepare = *out.mutable_prepare();
-  prepare.set_epoch(in.epoch.value);
+  SetEpoch(in.epoch, prepare);
   PutPeers(in.peers, prepare);
   PutPlacement(in.placement, prepare);
 }
 
 void Put(const Load& in, pb::ToWorker& out) {
   auto& load = *out.mutable_load();
-  load.set_epoch(in.epoch.value);
+  SetEpoch(in.epoch, load);
   load.set_slot(in.slot.value);
   PutPlacement(in.placement, load);
 }
 
+void Put(const Preload& in, pb::ToWorker& out) {
+  auto& preload = *out.mutable_preload();
+  SetEpoch(in.epoch, preload);
+  preload.set_slot(in.slot.value);
+  preload.set_drop(in.drop);
+  PutPlacement(in.placement, preload);
+}
+
 void Put(const Connect& in, pb::ToWorker& out) {
-  out.mutable_connect()->set_epoch(in.epoch.value);
+  SetEpoch(in.epoch, *out.mutable_connect());
   PutPeers(in.peers, *out.mutable_connect());
 }
 
@@ -55,7 +63,7 @@ void Put(const RecorderAsked& in, pb::ToWorker& out) {
 }
 
 void Put(const Commit& in, pb::ToWorker& out) {
-  out.mutable_commit()->set_epoch(in.epoch.value);
+  SetEpoch(in.epoch, *out.mutable_commit());
   out.mutable_commit()->set_first_step(in.first_step.value);
 }
 
@@ -81,7 +89,7 @@ void PutSampling(const SamplingParams& in, pb::Sampling& out) {
 
 void Put(const StepAsk& in, pb::ToWorker& out) {
   auto& ask = *out.mutable_step_ask();
-  ask.set_epoch(in.epoch.value);
+  SetEpoch(in.epoch, ask);
   ask.set_step(in.step.value);
   ask.set_digest(in.digest);
   ask.mutable_part_digests()->Add(in.part_digests.begin(), in.part_digests.end());
@@ -153,7 +161,7 @@ absl::StatusOr<Placement> GetPlacement(const std::string& of, const Message& in)
 }
 
 absl::StatusOr<ToWorker> Get(const pb::Prepare& in) {
-  Prepare out{.epoch = Epoch{in.epoch()}, .peers = {}, .placement = {}};
+  Prepare out{.epoch = EpochOf(in), .peers = {}, .placement = {}};
   ASSIGN_OR_RETURN(out.peers, GetPeers("prepare", in));
   ASSIGN_OR_RETURN(out.placement, GetPlacement("prepare", in));
   return out;
@@ -161,13 +169,21 @@ absl::StatusOr<ToWorker> Get(const pb::Prepare& in) {
 
 absl::StatusOr<ToWorker> Get(const pb::Load& in) {
   RETURN_IF_ERROR(InRange("load.slot", in.slot(), 0, kSlotsMax - 1));
-  Load out{.epoch = Epoch{in.epoch()}, .slot = Slot{in.slot()}, .placement = {}};
+  Load out{.epoch = EpochOf(in), .slot = Slot{in.slot()}, .placement = {}};
   ASSIGN_OR_RETURN(out.placement, GetPlacement("load", in));
   return out;
 }
 
+absl::StatusOr<ToWorker> Get(const pb::Preload& in) {
+  RETURN_IF_ERROR(InRange("preload.slot", in.slot(), 0, kSlotsMax - 1));
+  Preload out{
+      .epoch = EpochOf(in), .slot = Slot{in.slot()}, .placement = {}, .drop = in.drop()};
+  ASSIGN_OR_RETURN(out.placement, GetPlacement("preload", in));
+  return out;
+}
+
 absl::StatusOr<ToWorker> Get(const pb::Connect& in) {
-  Connect out{.epoch = Epoch{in.epoch()}, .peers = {}};
+  Connect out{.epoch = EpochOf(in), .peers = {}};
   ASSIGN_OR_RETURN(out.peers, GetPeers("connect", in));
   return out;
 }
@@ -206,7 +222,7 @@ absl::StatusOr<SamplingParams> GetSampling(const pb::Sampling& in) {
 }
 
 absl::StatusOr<ToWorker> Get(const pb::StepAsk& in) {
-  StepAsk out{.epoch = Epoch{in.epoch()}, .step = StepId{in.step()}, .digest = in.digest()};
+  StepAsk out{.epoch = EpochOf(in), .step = StepId{in.step()}, .digest = in.digest()};
   RETURN_IF_ERROR(
       AtMost("step.part_digests", static_cast<std::size_t>(in.part_digests_size()), kSlotsMax));
   out.part_digests.assign(in.part_digests().begin(), in.part_digests().end());
@@ -260,7 +276,7 @@ absl::StatusOr<ToWorker> FromProto(const pb::ToWorker& in) {
     case pb::ToWorker::kPrepare:
       return Get(in.prepare());
     case pb::ToWorker::kCommit:
-      return Commit{.epoch = Epoch{in.commit().epoch()},
+      return Commit{.epoch = EpochOf(in.commit()),
                     .first_step = StepId{in.commit().first_step()}};
     case pb::ToWorker::kStepAsk:
       return Get(in.step_ask());
@@ -270,6 +286,8 @@ absl::StatusOr<ToWorker> FromProto(const pb::ToWorker& in) {
       return Get(in.load());
     case pb::ToWorker::kConnect:
       return Get(in.connect());
+    case pb::ToWorker::kPreload:
+      return Get(in.preload());
     case pb::ToWorker::kRecorderAsked:
       return RecorderAsked{.ticket = in.recorder_asked().ticket()};
     case pb::ToWorker::MESSAGE_NOT_SET:

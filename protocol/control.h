@@ -72,10 +72,10 @@ struct Hello {
   std::int32_t arrivals_max = 0;          // most rows of others that may arrive in one round
   std::uint64_t expert_memory_bytes = 0;  // memory for experts; 0: unlimited, as far as known
   std::int32_t threads = 0;
-  // From this process's last incarnation, if it had one. A restarted coordinator continues with
-  // epochs above `last_epoch`, and assigns `last_slot` again if it is free, because the experts
-  // that were placed there are still in this process's memory.
-  Epoch last_epoch;             // the highest epoch this process was told of; 0: none
+  // From this process's last incarnation, if it had one. A restarted coordinator takes a term above
+  // that of `last_epoch`, and assigns `last_slot` again if it is free, because the experts that were
+  // placed there are still in this process's memory.
+  Epoch last_epoch;             // the highest epoch this process was told of; {0, 0}: none
   std::int32_t last_slot = -1;  // -1: none
   friend bool operator==(const Hello&, const Hello&) = default;
 };
@@ -124,6 +124,17 @@ struct Load {
   friend bool operator==(const Load&, const Load&) = default;
 };
 
+// A member is silent and may be lost: experts that this worker would then be given are packed in the
+// background, beside what it holds. Nothing is answered, and no step is disturbed. `drop`: the member
+// speaks again; what `placement`, the committed one, does not give this worker is dropped.
+struct Preload {
+  Epoch epoch;  // the committed one
+  Slot slot;    // the receiver's
+  Placement placement;
+  bool drop = false;
+  friend bool operator==(const Preload&, const Preload&) = default;
+};
+
 struct Loaded {
   Epoch epoch;
   bool ok = true;
@@ -165,6 +176,7 @@ struct Heartbeat {
 
 // The worker is packing experts. Sent with every heartbeat until it has finished.
 struct LoadProgress {
+  Epoch epoch;                     // the epoch that the experts are for
   std::uint64_t expert_bytes = 0;  // of all experts that it holds now
   friend bool operator==(const LoadProgress&, const LoadProgress&) = default;
 };
@@ -200,6 +212,6 @@ struct RecorderTold {
 using FromWorker = std::variant<Hello, Ready, StepResult, StepBroken, Heartbeat, LoadProgress,
                                 LeaveAsked, Loaded, Connected, RecorderTold>;
 using ToWorker =
-    std::variant<Welcome, Prepare, Commit, StepAsk, Goodbye, Load, Connect, RecorderAsked>;
+    std::variant<Welcome, Prepare, Commit, StepAsk, Goodbye, Load, Connect, RecorderAsked, Preload>;
 
 }  // namespace conclave

@@ -82,7 +82,7 @@ std::uint64_t DigestOf(const WorkerPart& part) {
 
 std::uint64_t PlanDigest(const StepAsk& ask) {
   Digest digest;
-  digest.Number(ask.epoch.value);
+  digest.Number(ask.epoch.packed());
   digest.Number(ask.step.value);
   digest.Number(ask.rounds);
   digest.Numbers(ask.part_rows);

@@ -28,19 +28,25 @@ void EpochChecker::CoordinatorBegins() {
 
 void EpochChecker::Rise(const Listener& to, Epoch epoch) {
   if (epoch < highest_) {
-    Complain(absl::StrCat("[epochs rise] ", epoch.value, " after ", highest_.value));
+    Complain(absl::StrCat("[epochs rise] ", epoch.number, " after ", highest_.number));
   }
   highest_ = std::max(highest_, epoch);
   if (epoch <= to.knew) {
-    Complain(absl::StrCat("[epochs rise] ", epoch.value, " is said to ", to.uuid,
-                          ", which knew of ", to.knew.value));
+    Complain(absl::StrCat("[epochs rise] ", epoch.number, " is said to ", to.uuid,
+                          ", which knew of ", to.knew.number));
+  }
+  const bool of_another = to.knew.number > 0 && !uses_.contains(to.knew);
+  if (of_another && epoch.term <= to.knew.term) {
+    Complain(absl::StrCat("[terms rise] epoch ", epoch.number, " of term ", epoch.term,
+                          " is said to ", to.uuid, ", which knew of another coordinator's term ",
+                          to.knew.term));
   }
 }
 
 void EpochChecker::SentPlacement(Epoch epoch, const Placement& placement, const char* what) {
   Use& use = uses_[epoch];
   if (use.placement.has_value() && *use.placement != placement) {
-    Complain(absl::StrCat("[epochs rise] two placements in ", what, " of epoch ", epoch.value));
+    Complain(absl::StrCat("[epochs rise] two placements in ", what, " of epoch ", epoch.number));
   }
   use.placement = placement;
 }
@@ -59,8 +65,8 @@ void EpochChecker::Sent(const Listener& to, const ToWorker& message) {
     CheckCommit(to, commit->epoch);
   } else if (const auto* ask = std::get_if<StepAsk>(&message)) {
     if (ask->epoch != committed_) {
-      Complain(absl::StrCat("[fenced] a step of epoch ", ask->epoch.value, "; committed is ",
-                            committed_.value));
+      Complain(absl::StrCat("[fenced] a step of epoch ", ask->epoch.number, "; committed is ",
+                            committed_.number));
     }
   }
 }
@@ -68,18 +74,18 @@ void EpochChecker::Sent(const Listener& to, const ToWorker& message) {
 void EpochChecker::CheckCommit(const Listener& to, Epoch epoch) {
   Use& use = uses_[epoch];
   if (epoch < committed_ || !use.asked.contains(to.uuid)) {
-    return Complain(absl::StrCat("[epochs rise] commit of ", epoch.value, " to ", to.uuid,
-                                 " after ", committed_.value));
+    return Complain(absl::StrCat("[epochs rise] commit of ", epoch.number, " to ", to.uuid,
+                                 " after ", committed_.number));
   }
   committed_ = epoch;
   if (std::exchange(use.committed, true)) return;
   for (const ViewPeer& peer : use.peers) {
     if (!ready_.contains({peer.uuid, epoch})) {
-      Complain(absl::StrCat("[all ready] commit of ", epoch.value, ", but ", peer.uuid,
+      Complain(absl::StrCat("[all ready] commit of ", epoch.number, ", but ", peer.uuid,
                             " has not said that it is ready"));
     }
     if (!addresses_.insert(peer.address).second) {
-      Complain(absl::StrCat("[addresses] epoch ", epoch.value, " uses ", peer.address, " again"));
+      Complain(absl::StrCat("[addresses] epoch ", epoch.number, " uses ", peer.address, " again"));
     }
   }
   CheckOwners(use, epoch);
@@ -95,7 +101,7 @@ void EpochChecker::CheckOwners(const Use& use, Epoch epoch) {
     for (int expert = 0; expert < toy_.config.experts; ++expert) {
       const auto owners = use.placement->Owners(layer, expert);
       const auto where = [&] {
-        return absl::StrCat("[ownership] epoch ", epoch.value, " layer ", layer, " expert ",
+        return absl::StrCat("[ownership] epoch ", epoch.number, " layer ", layer, " expert ",
                             expert);
       };
       if (owners.empty()) Complain(where() + " has no owner");
@@ -124,8 +130,8 @@ void EpochChecker::Handled(const CoordinatorEvent& event, Epoch before,
   for (const CoordinatorEffect& effect : outbox) {
     const auto* order = std::get_if<TellText>(&effect);
     if (order == nullptr || !HasToken(*order)) continue;
-    Complain(absl::StrCat("[fenced] a result of epoch ", result->epoch.value,
-                          " reached a client in epoch ", before.value));
+    Complain(absl::StrCat("[fenced] a result of epoch ", result->epoch.number,
+                          " reached a client in epoch ", before.number));
   }
 }
 

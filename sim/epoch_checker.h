@@ -2,6 +2,7 @@
 // workers' cores really answered.
 //
 //   epochs rise    no number is used twice, nor one that a member has heard of before
+//   terms rise     a coordinator's term is above that of every other whose epochs a member knows
 //   all ready      a commit goes to those who were asked to prepare, when each has said it is ready
 //   ownership      every expert of every layer has owners; they are members, and hold it
 //   addresses      no endpoint is used for two epochs

@@ -86,6 +86,10 @@ void FakeWorker::Hear(const ToWorker& message) {
     HearLoad(*load);
   } else if (const auto* connect = std::get_if<Connect>(&message)) {
     HearConnect(*connect);
+  } else if (const auto* preload = std::get_if<Preload>(&message)) {
+    Expect(preload->epoch == epoch_ && committed_, "preload for another epoch");
+    Expect(preload->placement.Complete(), "an expert without owner");
+    preloads_.push_back(*preload);
   } else {
     goodbye_ = std::get<Goodbye>(message);
     dismissed_ = true;
@@ -99,7 +103,7 @@ void FakeWorker::HearLoad(const Load& load) {
   aside_ = load.epoch;
   aside_connected_ = false;
   aside_placement_ = load.placement;
-  aside_address_ = absl::StrCat(hello_.uuid, "@", load.epoch.value);
+  aside_address_ = absl::StrCat(hello_.uuid, "@", load.epoch.number);
   if (mute_aside) return;
   Loaded loaded{.epoch = aside_, .ok = !fail_load_aside, .error = {}, .address = aside_address_};
   if (fail_load_aside) loaded.error = "no memory";

@@ -54,7 +54,8 @@ class FakeWorker {
   bool fail_load_aside = false;
   bool mute_aside = false;                // says nothing about it
   std::vector<Slot> deaf_to;              // whose frames do not come
-  Epoch aside() const { return aside_; }  // 0: none
+  Epoch aside() const { return aside_; }  // {0, 0}: none
+  const std::vector<Preload>& preloads() const { return preloads_; }
   std::uint64_t digest_salt = 0;
   int expert_rows_every = 1;  // steps between two results that say what the experts ran
   const std::vector<std::string>& complaints() const { return complaints_; }
@@ -86,6 +87,7 @@ class FakeWorker {
   bool dismissed_ = false;
   std::optional<Goodbye> goodbye_;
   std::optional<Prepare> prepare_;
+  std::vector<Preload> preloads_;
   std::string standby_;
   int standbys_ = 0;
   Epoch aside_;

@@ -135,6 +135,9 @@ void Node::Hear(ToWorker message) {
   if (const auto* load = std::get_if<Load>(&message)) {
     last_epoch_ = std::max(last_epoch_, load->epoch);
   }
+  if (auto* preload = std::get_if<conclave::Preload>(&message)) {
+    return Preload(std::move(*preload));
+  }
   // The strand may be inside an exchange that will never finish. Not always: both orders happen.
   const bool ends_epoch = prepare != nullptr || std::holds_alternative<Goodbye>(message);
   if (ends_epoch && open_ && !wedged_ && args_.dice.Percent(50)) args_.wires.Abort(current_);
@@ -162,7 +165,7 @@ void Node::Beat() {
                    .exchange = waiting.active ? exchange_ : 0,
                    .waits_for = waiting.missing,
                    .looks = static_cast<std::uint64_t>(looked_)});
-    if (args_.schedule.now() < loads_until_) say_(LoadProgress{shard_->expert_bytes()});
+    if (args_.schedule.now() < loads_until_) say_(LoadProgress{loads_for_, shard_->expert_bytes()});
   }
   Later(kBeatEvery, [this] { Beat(); });
 }

@@ -111,6 +111,9 @@ class Node {
   Micros LoadUntil(Micros most);
   void PackAside(Epoch epoch, std::deque<std::size_t> left, absl::Status status);
 
+  void Preload(conclave::Preload preload);
+  void PackSilently(std::uint64_t number, std::deque<std::size_t> left);
+
   void Carry(const Tell& effect);
   void Carry(const LoadExperts& effect);
   void Carry(const OpenExchange& effect);
@@ -152,7 +155,10 @@ class Node {
   Wires::Waiting wedged_waiting_;  // a wedged thread does not see what comes
   Micros looked_ = 0;              // nor looks
   Micros loads_until_ = 0;         // one after another
+  Epoch loads_for_;                // the newest of them
   std::uint64_t asides_ = 0;       // a load aside that was dropped says nothing
+  std::uint64_t preloads_ = 0;     // likewise
+  bool must_load_ = false;         // experts of an epoch that is being prepared
   Epoch last_epoch_;
   int last_slot_ = -1;
 };

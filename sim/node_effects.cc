@@ -19,17 +19,21 @@ Micros Node::LoadUntil(Micros most) {
 void Node::Carry(const LoadExperts& effect) {
   args_.at(Moment::kLoading);
   if (!alive_) return;
+  loads_for_ = effect.epoch;
+  must_load_ = true;
+  ++preloads_;
   Later(LoadUntil(args_.shape.load_max), [this, effect] {
     if (args_.shape.flaw == Flaw::kDiesLoading) {
       return args_.exited(true, "died while loading");
     }
     ++asides_;
     aside_share_.reset();
+    must_load_ = false;
     absl::Status status = shard_->LoadMissingExperts(effect.placement, effect.slot);
     if (std::exchange(fail_next_load_, false) || args_.shape.flaw == Flaw::kNoMemory) {
       status = absl::ResourceExhaustedError("no memory for experts");
     }
-    say_(LoadProgress{shard_->expert_bytes()});
+    say_(LoadProgress{effect.epoch, shard_->expert_bytes()});
     Post(WorkerEvent(ExpertsLoaded{effect.epoch, std::move(status)}));
   });
 }
@@ -47,11 +51,39 @@ void Node::Carry(const OpenExchange& effect) {
   });
 }
 
+// What the loader does on its own threads, whatever the strand waits for.
+void Node::Preload(conclave::Preload preload) {
+  if (preload.epoch != core_->epoch() || must_load_ || aside_share_.has_value()) return;
+  ++preloads_;
+  const Shard::Share share{preload.placement, preload.slot};
+  if (preload.drop) {
+    shard_->Trim({&share, 1});
+    return;
+  }
+  const auto missing = shard_->Missing(share);
+  if (!missing.ok() || !shard_->Room(missing->size()).ok()) return;
+  PackSilently(preloads_, {missing->begin(), missing->end()});
+}
+
+void Node::PackSilently(std::uint64_t number, std::deque<std::size_t> left) {
+  if (left.empty()) return;
+  Later(args_.dice.Between(1, std::max<Micros>(1, args_.shape.load_max / 8)),
+        [this, number, left = std::move(left)]() mutable {
+          if (number != preloads_) return;
+          if (auto packed = shard_->Pack(left.front()); packed.ok()) {
+            shard_->Put(*std::move(packed));
+          }
+          left.pop_front();
+          PackSilently(number, std::move(left));
+        });
+}
+
 // One expert after another, so that everything can happen between two of them.
 void Node::Carry(const LoadAside& effect) {
   args_.at(Moment::kLoadAside);
   if (!alive_) return;
   ++asides_;
+  ++preloads_;
   aside_share_ = {effect.placement, effect.slot};
   const auto missing = shard_->Missing({aside_share_->first, effect.slot});
   absl::Status status = missing.status();
@@ -77,7 +109,7 @@ void Node::PackAside(Epoch epoch, std::deque<std::size_t> left, absl::Status sta
             left.pop_front();
             status = packed.status();
             if (status.ok()) shard_->Put(*std::move(packed));
-            say_(LoadProgress{shard_->expert_bytes()});
+            say_(LoadProgress{epoch, shard_->expert_bytes()});
             return PackAside(epoch, std::move(left), std::move(status));
           }
           std::string address;
@@ -124,6 +156,7 @@ void Node::Carry(const DropAside&) {
 }
 
 void Node::Carry(const TrimExperts& effect) {
+  ++preloads_;
   std::vector<Shard::Share> keep = {{effect.placement, effect.slot}};
   if (aside_share_.has_value()) keep.push_back({aside_share_->first, aside_share_->second});
   shard_->Trim(keep);

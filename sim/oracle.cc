@@ -12,7 +12,7 @@
 namespace conclave::sim {
 namespace {
 
-constexpr Epoch kEpoch{1};
+constexpr Epoch kEpoch{1, 1};
 constexpr std::size_t kKnownMax = 256;
 
 // As the API says: what is not given has its neutral value. Written a second time on purpose.

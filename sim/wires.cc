@@ -72,7 +72,7 @@ absl::Status Wires::Connect(EndpointId id, const EpochView& view) {
     if (!Dead(found->second) && !At(found->second).closed) continue;
     // A connection to one that dies may still succeed, or not.
     if (args_.dice.Percent(50)) {
-      return absl::UnavailableError(absl::StrCat("slot ", peer.slot.value, " is gone"));
+      return PeerError(peer.slot, "is gone");
     }
     own.inboxes[found->second].broken = true;
   }
@@ -190,7 +190,7 @@ void Wires::Receive(EndpointId id) {
     Inbox& inbox = own.inboxes[peer.endpoint];
     if (inbox.frames.empty()) {
       if (inbox.broken) {
-        return End(id, absl::UnavailableError(absl::StrCat("slot ", peer.slot.value, " is gone")));
+        return End(id, PeerError(peer.slot, "is gone"));
       }
       continue;
     }

@@ -52,7 +52,7 @@ void Aside::On(const Connect& connect, WorkerOutbox& outbox) {
   absl::Status status;
   if (stage_ != Stage::kLoaded || connect.epoch != prepared_.epoch) {
     status = absl::FailedPreconditionError(
-        absl::StrCat("nothing was loaded for epoch ", connect.epoch.value));
+        absl::StrCat("nothing was loaded for epoch ", connect.epoch.number));
   } else {
     prepared_.peers = connect.peers;
     absl::StatusOr<EpochTables> tables = EpochTables::Make({.prepare = prepared_,

@@ -35,7 +35,7 @@ absl::Status CheckAsk(const CheckAskArgs& args) {
   const StepAsk& ask = args.ask;
   const EpochTables& epoch = args.epoch;
   if (ask.epoch != epoch.epoch()) {
-    return Refuse("plan of epoch ", ask.epoch.value, "; this is epoch ", epoch.epoch().value);
+    return Refuse("plan of epoch ", ask.epoch.number, "; this is epoch ", epoch.epoch().number);
   }
   if (ask.step != args.step_expected) {
     return Refuse("step ", ask.step.value, " came; step ", args.step_expected.value, " is next");

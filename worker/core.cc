@@ -90,7 +90,7 @@ class WorkerCore::Impl {
 
   std::uint64_t progress() const { return progress_.load(std::memory_order_relaxed); }
   bool busy() const { return busy_.load(std::memory_order_relaxed); }
-  Epoch epoch() const { return Epoch{epoch_.load(std::memory_order_relaxed)}; }
+  Epoch epoch() const { return Epoch::FromPacked(epoch_.load(std::memory_order_relaxed)); }
 
  private:
   // Where this worker stands in its epoch.
@@ -108,6 +108,7 @@ class WorkerCore::Impl {
   void OnTold(const Load& load, WorkerOutbox& outbox);
   void OnTold(const Connect& connect, WorkerOutbox& outbox);
   void OnTold(const RecorderAsked&, WorkerOutbox&) {}  // the edge's
+  void OnTold(const Preload&, WorkerOutbox&) {}        // the edge's: no step is touched
   void OnTold(const Commit& commit, WorkerOutbox& outbox);
   void OnTold(const StepAsk& ask, WorkerOutbox& outbox);
   void OnTold(const Goodbye& goodbye, WorkerOutbox& outbox);
@@ -133,7 +134,7 @@ class WorkerCore::Impl {
 
   std::atomic<std::uint64_t> progress_{0};
   std::atomic<bool> busy_{false};
-  std::atomic<std::uint64_t> epoch_{0};
+  std::atomic<std::uint64_t> epoch_{0};  // packed
 
   Stage stage_ = Stage::kOut;
   std::optional<EpochTables> tables_;
@@ -194,7 +195,7 @@ void WorkerCore::Impl::DropSteps() {
 void WorkerCore::Impl::OnTold(const Prepare& prepare, WorkerOutbox& outbox) {
   if (prepare.epoch <= epoch()) return;
   DropSteps();
-  epoch_.store(prepare.epoch.value, std::memory_order_relaxed);
+  epoch_.store(prepare.epoch.packed(), std::memory_order_relaxed);
   stage_ = Stage::kOut;
   placement_ = prepare.placement;
   if (std::optional<EpochTables> ready = aside_.Take(prepare, outbox)) {
@@ -262,7 +263,7 @@ void WorkerCore::Impl::OnTold(const Load& load, WorkerOutbox& outbox) {
   aside_.Begin(load,
                stage_ == Stage::kLoading
                    ? absl::FailedPreconditionError(
-                         absl::StrCat("experts of epoch ", epoch().value, " are being loaded"))
+                         absl::StrCat("experts of epoch ", epoch().number, " are being loaded"))
                    : absl::OkStatus(),
                outbox);
 }
@@ -289,10 +290,10 @@ void WorkerCore::Impl::OnTold(const StepAsk& ask, WorkerOutbox& outbox) {
   };
   if (ask.epoch > epoch()) {
     return refuse(
-        absl::StrCat("plan of epoch ", ask.epoch.value, "; this worker is at ", epoch().value));
+        absl::StrCat("plan of epoch ", ask.epoch.number, "; this worker is at ", epoch().number));
   }
   if (stage_ != Stage::kRunning) {
-    return refuse(absl::StrCat("epoch ", epoch().value, " is not committed here"));
+    return refuse(absl::StrCat("epoch ", epoch().number, " is not committed here"));
   }
   if (asks_ == ring_.size()) {
     return refuse(absl::StrCat("more than ", kPlansAheadMax, " plans ahead"));

@@ -109,7 +109,8 @@ void StepContext::Address(Direction direction, int peer, FrameHeader& header) co
   header.source = static_cast<std::uint8_t>(epoch->slot(epoch->self()).value);
   header.destination = static_cast<std::uint8_t>(epoch->slot(peer).value);
   header.direction = static_cast<std::uint16_t>(direction);
-  header.epoch = ask->epoch.value;
+  header.term = ask->epoch.term;
+  header.epoch = ask->epoch.number;
   header.step = ask->step.value;
   header.plan_digest = ask->digest;
   header.moe_layer = static_cast<std::uint16_t>(moe_layer());

@@ -43,7 +43,7 @@ void Fill(const WorkerStatus& from, const ClusterStatus& status, bool with_exper
 void Fill(const EpochChange& from, Micros now, v1::EpochChange& to) {
   to.set_cause(from.cause);
   to.set_ms(Ms(from.total));
-  to.set_epoch(from.epoch.value);
+  to.set_epoch(from.epoch.number);
   to.set_kind(NameOf(from.kind));
   to.set_pause_ms(Ms(from.pause));
   to.set_ago_ms(Ms(now - from.at));
@@ -60,7 +60,7 @@ void FillChanges(const ClusterStatus& status, Micros now, v1::GetClusterResponse
   if (!status.change.stage.empty()) {
     v1::ChangeUnderWay& change = *response.mutable_change_under_way();
     change.set_stage(status.change.stage);
-    change.set_epoch(status.change.epoch.value);
+    change.set_epoch(status.change.epoch.number);
     change.set_kind(NameOf(status.change.kind));
     change.set_cause(status.change.cause);
     change.set_since_ms(Ms(status.change.since));
@@ -74,7 +74,8 @@ void FillChanges(const ClusterStatus& status, Micros now, v1::GetClusterResponse
 
 v1::GetClusterResponse ToProto(const ClusterStatus& status, Micros now, bool with_experts) {
   v1::GetClusterResponse response;
-  response.set_epoch(status.epoch.value);
+  response.set_epoch(status.epoch.number);
+  response.set_term(status.epoch.term);
   response.set_ready(status.ready);
   response.set_not_ready_because(status.not_ready_because);
   v1::ModelSummary& model = *response.mutable_model();

@@ -17,25 +17,25 @@ struct Describe {
   // From a worker.
   void Of(LinkId link, const Hello& hello) const {
     recorder.Note("link ", link.value, ": hello from ", hello.address, ", uuid ", hello.uuid,
-                  ", was slot ", hello.last_slot, " of epoch ", hello.last_epoch.value);
+                  ", was slot ", hello.last_slot, " of epoch ", hello.last_epoch.number);
   }
   void Of(LinkId link, const Ready& ready) const {
-    recorder.Note("link ", link.value, ": epoch ", ready.epoch.value, ready.ok ? " ready" : " not ",
+    recorder.Note("link ", link.value, ": epoch ", ready.epoch.number, ready.ok ? " ready" : " not ",
                   ready.error);
   }
   void Of(LinkId link, const StepBroken& broken) const {
     recorder.Note("link ", link.value, ": step ", broken.step.value, " of epoch ",
-                  broken.epoch.value, " broke: ", broken.error);
+                  broken.epoch.number, " broke: ", broken.error);
   }
   void Of(LinkId link, const LeaveAsked&) const {
     recorder.Note("link ", link.value, ": asks to leave");
   }
   void Of(LinkId link, const Loaded& loaded) const {
-    recorder.Note("link ", link.value, ": epoch ", loaded.epoch.value,
+    recorder.Note("link ", link.value, ": epoch ", loaded.epoch.number,
                   loaded.ok ? " loaded" : " not loaded: ", loaded.error);
   }
   void Of(LinkId link, const Connected& connected) const {
-    recorder.Note("link ", link.value, ": epoch ", connected.epoch.value,
+    recorder.Note("link ", link.value, ": epoch ", connected.epoch.number,
                   connected.ok ? " connected" : " not connected: ", connected.error);
   }
   void Of(LinkId, const StepResult&) const {}
@@ -48,11 +48,11 @@ struct Describe {
     recorder.Note("to link ", link.value, ": welcome as slot ", welcome.slot.value);
   }
   void Of(LinkId link, const Prepare& prepare) const {
-    recorder.Note("to link ", link.value, ": prepare epoch ", prepare.epoch.value, ", ",
+    recorder.Note("to link ", link.value, ": prepare epoch ", prepare.epoch.number, ", ",
                   prepare.peers.size(), " peers");
   }
   void Of(LinkId link, const Commit& commit) const {
-    recorder.Note("to link ", link.value, ": commit epoch ", commit.epoch.value, ", first step ",
+    recorder.Note("to link ", link.value, ": commit epoch ", commit.epoch.number, ", first step ",
                   commit.first_step.value);
   }
   void Of(LinkId link, const Goodbye& goodbye) const {
@@ -60,11 +60,15 @@ struct Describe {
                   goodbye.reason);
   }
   void Of(LinkId link, const Load& load) const {
-    recorder.Note("to link ", link.value, ": load epoch ", load.epoch.value);
+    recorder.Note("to link ", link.value, ": load epoch ", load.epoch.number);
   }
   void Of(LinkId link, const Connect& connect) const {
-    recorder.Note("to link ", link.value, ": connect epoch ", connect.epoch.value, ", ",
+    recorder.Note("to link ", link.value, ": connect epoch ", connect.epoch.number, ", ",
                   connect.peers.size(), " peers");
+  }
+  void Of(LinkId link, const Preload& preload) const {
+    recorder.Note("to link ", link.value,
+                  preload.drop ? ": drop what was preloaded" : ": preload experts of a silent member");
   }
   void Of(LinkId, const StepAsk&) const {}
   void Of(LinkId, const RecorderAsked&) const {}
@@ -133,7 +137,7 @@ void CoordinatorRecord::Asked(const StepAsk& ask, Micros now) {
   Step& step = steps_[ask.step.value % steps_.size()];
   if (step.parts == 0 || step.step != ask.step || step.epoch != ask.epoch) {
     if (step.parts > step.results) {
-      recorder_.NoteWork("step ", step.step.value, " of epoch ", step.epoch.value, ": ",
+      recorder_.NoteWork("step ", step.step.value, " of epoch ", step.epoch.number, ": ",
                          step.results, " of ", step.parts, " results");
     }
     step = {.epoch = ask.epoch, .step = ask.step, .asked = now, .rows = ask.rows_in_all()};
@@ -145,7 +149,7 @@ void CoordinatorRecord::Done(const StepResult& result, Micros now) {
   Step& step = steps_[result.step.value % steps_.size()];
   if (step.step != result.step || step.epoch != result.epoch) return;
   if (++step.results < step.parts) return;
-  recorder_.NoteWork("step ", step.step.value, " of epoch ", step.epoch.value, ": ", step.rows,
+  recorder_.NoteWork("step ", step.step.value, " of epoch ", step.epoch.number, ": ", step.rows,
                      " rows, ", step.parts, " workers, ", now - step.asked, " us");
 }
 

@@ -113,7 +113,7 @@ grpc::ServerUnaryReactor* InferenceService::GetServerInfo(grpc::CallbackServerCo
   const std::vector<WorkerSnapshot>& workers = snapshot->members->workers;
   response->set_version(serving_.version);
   response->set_commit(serving_.commit);
-  response->set_epoch(snapshot->epoch.value);
+  response->set_epoch(snapshot->epoch.number);
   response->set_workers(static_cast<std::int32_t>(workers.size()));
   response->set_ready(snapshot->ready);
   if (!workers.empty()) {

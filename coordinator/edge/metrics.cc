@@ -67,7 +67,9 @@ class Page {
 void AddLoad(const ClusterStatus& status, Page& page) {
   page.Gauge("conclave_ready", "1 when every layer and expert has a live owner", status.ready);
   page.Gauge("conclave_epoch", "Membership and placement in force",
-             static_cast<double>(status.epoch.value));
+             static_cast<double>(status.epoch.number));
+  page.Gauge("conclave_term", "Term of the coordinator that made the epoch in force",
+             static_cast<double>(status.epoch.term));
   page.Gauge("conclave_num_requests_running", "Requests decoding or prefilling",
              status.requests_running);
   page.Gauge("conclave_num_requests_waiting", "Requests queued", status.requests_waiting);

@@ -89,7 +89,7 @@ class LocalBackend final : public ExchangeBackend {
   }
   absl::Status Open(const EpochView& view, Micros timeout) override;
   absl::Status Exchange(std::span<const OutFrame> sends, FrameSink& sink, Micros timeout) override;
-  void Abort(Epoch epoch) override;
+  void AbortBelow(Epoch epoch) override;
   void Close() override;
   ExchangeWait Waiting() const override { return board_.Read(); }
   const ExchangeStats& stats() const override { return stats_; }
@@ -104,9 +104,9 @@ class LocalBackend final : public ExchangeBackend {
   using Lock = std::unique_lock<std::mutex>;
 
   absl::Status ConnectLocked(const Peer& peer);
-  bool AbortedLocked() const { return aborted_.has_value() && epoch_ <= *aborted_; }
+  bool AbortedLocked() const { return epoch_ < abort_below_; }
   absl::Status AbortedError() const {
-    return absl::AbortedError(absl::StrCat("epoch ", epoch_.value, " was aborted"));
+    return absl::AbortedError(absl::StrCat("epoch ", epoch_.number, " was aborted"));
   }
   absl::Status RunLocked(Lock& lock, std::span<const OutFrame> sends, FrameSink& sink,
                          Clock::time_point deadline);
@@ -120,7 +120,7 @@ class LocalBackend final : public ExchangeBackend {
   EpochView view_;
   Epoch epoch_;
   bool broken_ = false;
-  std::optional<Epoch> aborted_;  // under the hub's lock
+  Epoch abort_below_;  // under the hub's lock
   std::vector<Link> links_;
   std::uint64_t number_ = 0;  // exchanges of this epoch so far
   WaitBoard board_;
@@ -141,7 +141,7 @@ absl::Status LocalBackend::ConnectLocked(const Peer& peer) {
   }
   std::shared_ptr<Endpoint> endpoint = hub_->FindLocked(id);
   if (endpoint == nullptr) {
-    return absl::UnavailableError(absl::StrCat("slot ", peer.slot.value, " is gone"));
+    return PeerError(peer.slot, "is gone");
   }
   links_.push_back({.slot = peer.slot, .endpoint = std::move(endpoint)});
   return absl::OkStatus();
@@ -207,7 +207,7 @@ absl::Status LocalBackend::RunLocked(Lock& lock, std::span<const OutFrame> sends
       if (link.received && delivered) continue;
       done = false;
       if (link.endpoint->closed) {
-        return absl::UnavailableError(absl::StrCat("slot ", link.slot.value, " closed its end"));
+        return PeerError(link.slot, "closed its end");
       }
     }
     board_.Missing(missing);
@@ -271,9 +271,9 @@ absl::Status LocalBackend::WhoIsMissing() const {
   return DeadlineError(silent, not_taking);
 }
 
-void LocalBackend::Abort(Epoch epoch) {
+void LocalBackend::AbortBelow(Epoch epoch) {
   const std::lock_guard lock(hub_->mutex);
-  aborted_ = std::max(aborted_.value_or(epoch), epoch);
+  abort_below_ = std::max(abort_below_, epoch);
   if (mine_ != nullptr) mine_->news.notify_all();
 }
 

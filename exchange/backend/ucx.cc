@@ -54,7 +54,7 @@ class UcxBackend final : public ExchangeBackend {
   absl::StatusOr<std::string> StandbyAddress() override;
   absl::Status Open(const EpochView& view, Micros timeout) override;
   absl::Status Exchange(std::span<const OutFrame> sends, FrameSink& sink, Micros timeout) override;
-  void Abort(Epoch epoch) override;
+  void AbortBelow(Epoch epoch) override;
   void Close() override;
   ExchangeWait Waiting() const override { return board_.Read(); }
   const ExchangeStats& stats() const override { return stats_; }
@@ -90,7 +90,7 @@ class UcxBackend final : public ExchangeBackend {
   PeerWatch watch_;
   Clock::time_point next_watch_;
   unsigned polls_ = 0;
-  std::atomic<std::uint64_t> aborted_below_{0};  // epochs less than this are aborted
+  std::atomic<std::uint64_t> abort_below_{0};  // epochs less than this are aborted
   WaitBoard board_;
   ExchangeStats stats_;
 };
@@ -166,8 +166,7 @@ absl::Status UcxBackend::Connect(const Peer& peer) {
   blob.remove_prefix(sizeof kAddressMagic - 1);
   std::string_view process;
   if (!TakePart(blob, process) || !watch_.Add(peer.slot, process)) {
-    return absl::UnavailableError(
-        absl::StrCat("slot ", peer.slot.value, " is gone: its process has ended"));
+    return PeerError(peer.slot, "is gone: its process has ended");
   }
   auto link = std::make_unique<UcxLink>(peer.slot);
   ucs_status_t status = UCS_ERR_UNREACHABLE;
@@ -178,8 +177,8 @@ absl::Status UcxBackend::Connect(const Peer& peer) {
     if (status == UCS_OK) break;
   }
   if (status != UCS_OK) {
-    return absl::UnavailableError(
-        absl::StrCat("slot ", peer.slot.value, " cannot be reached: ", ucs_status_string(status)));
+    return PeerError(peer.slot,
+                     absl::StrCat("cannot be reached: ", ucs_status_string(status)));
   }
   link_of_[static_cast<std::size_t>(peer.slot.value)] = link.get();
   links_.push_back(std::move(link));
@@ -192,8 +191,8 @@ absl::Status UcxBackend::Open(const EpochView& view, Micros) {
   Close();
   view_ = view;
   for (const std::unique_ptr<Lane>& lane : lanes_) lane->active = std::move(lane->standby);
-  if (view.epoch.value < aborted_below_.load()) {
-    return absl::AbortedError(absl::StrCat("epoch ", view.epoch.value, " was aborted"));
+  if (view.epoch.packed() < abort_below_.load()) {
+    return absl::AbortedError(absl::StrCat("epoch ", view.epoch.number, " was aborted"));
   }
   for (const Peer& peer : view.peers) {
     if (peer.slot != view.self) {
@@ -232,13 +231,13 @@ ucs_status_t UcxBackend::OnFrame(void* lane_pointer, const void* header, std::si
 
 // UCS_OK gives the data back to UCX, UCS_INPROGRESS keeps it.
 ucs_status_t UcxBackend::Arrived(const UcxFrameHeader& header, UcxArrival arrival) {
-  if (!open_ || header.epoch < view_.epoch.value) return UCS_OK;  // a past epoch's: fenced off
+  if (!open_ || header.epoch < view_.epoch) return UCS_OK;  // a past epoch's: fenced off
   UcxLink* link = LinkOf(header.source);
   const auto wrong = [&](const auto&... words) {
     return Refuse(absl::DataLossError(absl::StrCat("slot ", header.source, ": ", words...)));
   };
   if (link == nullptr) return wrong("a frame from a stranger");
-  if (header.epoch != view_.epoch.value) return wrong("a frame of epoch ", header.epoch);
+  if (header.epoch != view_.epoch) return wrong("a frame of epoch ", header.epoch.number);
   if (header.bytes != arrival.bytes) {
     return wrong("a frame of ", arrival.bytes, " bytes that should be ", header.bytes);
   }
@@ -309,7 +308,7 @@ absl::Status UcxBackend::Run(std::span<const OutFrame> sends, FrameSink& sink) {
 absl::Status UcxBackend::StartSends(std::span<const OutFrame> sends) {
   for (std::size_t i = 0; i < links_.size(); ++i) {
     const std::span<const std::byte> frame = sends[i].bytes;
-    RETURN_IF_ERROR(links_[i]->Send({.epoch = view_.epoch.value,
+    RETURN_IF_ERROR(links_[i]->Send({.epoch = view_.epoch,
                                      .exchange = number_,
                                      .bytes = frame.size(),
                                      .source = static_cast<std::uint32_t>(view_.self.value),
@@ -360,8 +359,8 @@ absl::Status UcxBackend::Pushed() {
 // Between two polls: lets others run, watches the clock and the abort flag.
 absl::Status UcxBackend::Idle(bool progressed) {
   board_.Look();
-  if (view_.epoch.value < aborted_below_.load(std::memory_order_relaxed)) {
-    return absl::AbortedError(absl::StrCat("epoch ", view_.epoch.value, " was aborted"));
+  if (view_.epoch.packed() < abort_below_.load(std::memory_order_relaxed)) {
+    return absl::AbortedError(absl::StrCat("epoch ", view_.epoch.number, " was aborted"));
   }
   if (progressed && ++polls_ % kPollsBetweenClocks != 0) return absl::OkStatus();
   const Clock::time_point now = Clock::now();
@@ -379,8 +378,7 @@ absl::Status UcxBackend::LookAtPeers() {
   watch_.Look();
   for (const Slot slot : watch_.Ended()) {
     if (LinkOf(static_cast<std::uint32_t>(slot.value))->done()) continue;
-    return absl::UnavailableError(
-        absl::StrCat("slot ", slot.value, " is gone: its process has ended"));
+    return PeerError(slot, "is gone: its process has ended");
   }
   return absl::OkStatus();
 }
@@ -395,9 +393,9 @@ absl::Status UcxBackend::WhoIsMissing() const {
   return DeadlineError(silent, not_taking);
 }
 
-void UcxBackend::Abort(Epoch epoch) {
-  std::uint64_t below = aborted_below_.load();
-  while (below <= epoch.value && !aborted_below_.compare_exchange_weak(below, epoch.value + 1)) {
+void UcxBackend::AbortBelow(Epoch epoch) {
+  std::uint64_t below = abort_below_.load();
+  while (below < epoch.packed() && !abort_below_.compare_exchange_weak(below, epoch.packed())) {
   }
 }
 

@@ -54,8 +54,7 @@ void UcxLink::Forget() {
 void UcxLink::Begin() { received_ = false; }
 
 absl::Status UcxLink::Gone(ucs_status_t status) const {
-  return absl::UnavailableError(
-      absl::StrCat("slot ", slot_.value, " is gone: ", ucs_status_string(status)));
+  return PeerError(slot_, absl::StrCat("is gone: ", ucs_status_string(status)));
 }
 
 absl::Status UcxLink::Send(const UcxFrameHeader& header, std::span<const std::byte> frame) {

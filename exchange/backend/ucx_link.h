@@ -18,7 +18,7 @@ namespace conclave {
 // Travels in front of every frame, so that order, pairing and fencing are ours and not the
 // transport's. Host byte order: all that run one cluster are little endian.
 struct UcxFrameHeader {
-  std::uint64_t epoch;
+  Epoch epoch;
   std::uint64_t exchange;  // number within the epoch, from 0
   std::uint64_t bytes;
   std::uint32_t source;  // slot

@@ -1,7 +1,5 @@
 #include "exchange/backend/view_check.h"
 
-#include <string>
-
 #include "absl/strings/str_cat.h"
 #include "base/limits.h"
 
@@ -35,18 +33,6 @@ absl::Status CheckSends(const EpochView& view, std::span<const OutFrame> sends) 
   if (next == sends.size()) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("sends: a frame too many, for slot ", sends[next].to.value));
-}
-
-absl::Status DeadlineError(std::span<const Slot> silent, std::span<const Slot> not_taking) {
-  const auto join = [](std::span<const Slot> slots) {
-    std::string text;
-    for (const Slot slot : slots) absl::StrAppend(&text, text.empty() ? "" : ", ", slot.value);
-    return text;
-  };
-  if (!silent.empty()) {
-    return absl::DeadlineExceededError(absl::StrCat("no frame from slots ", join(silent)));
-  }
-  return absl::DeadlineExceededError(absl::StrCat("frame not taken by slots ", join(not_taking)));
 }
 
 }  // namespace conclave

@@ -15,8 +15,4 @@ absl::Status CheckView(const EpochView& view);
 // InvalidArgument unless there is exactly one frame for every peer but self, in rising slot order.
 absl::Status CheckSends(const EpochView& view, std::span<const OutFrame> sends);
 
-// DeadlineExceeded that names every worker waited for: those whose frame never came, or else those
-// that never took ours.
-absl::Status DeadlineError(std::span<const Slot> silent, std::span<const Slot> not_taking);
-
 }  // namespace conclave

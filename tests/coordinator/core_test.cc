@@ -22,7 +22,7 @@ TEST(Core, AnEpochFormsWhenAllAreThere) {
   world.Settle();
   EXPECT_TRUE(world.core().ready());
   const ClusterStatus status = world.core().Status(world.now());
-  EXPECT_EQ(status.epoch, Epoch{1});
+  EXPECT_EQ(status.epoch, Epoch(1, 1));
   ASSERT_EQ(status.workers.size(), 3u);
   int experts = 0;
   for (const WorkerStatus& worker : status.workers) {

@@ -32,7 +32,7 @@ void PlanBench::Restart(int slot) {
 }
 
 void PlanBench::OpenEpoch() {
-  state_.epoch = Epoch{state_.epoch.value + 1};
+  state_.epoch = state_.epoch.Next();
   state_.live.clear();
   std::vector<PlacementSlot> slots;
   Prepare prepare{.epoch = state_.epoch, .peers = {}, .placement = {}};

@@ -61,7 +61,7 @@ TEST(Results, LateAndRepeatedOnesDoNoHarm) {
   underway.world().Say(underway.link(), first);
   EXPECT_TRUE(underway.Logged("not under way"));
   StepResult old = first;
-  old.epoch = Epoch{0};
+  old.epoch = Epoch(1, 0);
   underway.world().Say(underway.link(), old);
   EXPECT_TRUE(underway.Logged("old epoch 0"));
   StepResult unknown = first;
@@ -93,7 +93,7 @@ TEST(Results, NonsenseEndsTheLinkAndTouchesNoStream) {
   const std::vector<std::function<void(StepResult&)>> spoils = {
       [](StepResult& result) { result.digest ^= 1; },
       [](StepResult& result) { result.slot = Slot{1}; },
-      [](StepResult& result) { result.epoch = Epoch{9}; },
+      [](StepResult& result) { result.epoch = Epoch(1, 9); },
       [](StepResult& result) { result.sampled.clear(); },
       [](StepResult& result) { result.sampled.push_back(result.sampled[0]); },
       [](StepResult& result) { result.sampled[0].token = -1; },

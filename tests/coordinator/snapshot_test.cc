@@ -149,7 +149,7 @@ TEST(Snapshot, SaysWhatAStatusMadeAnewSays) {
   EXPECT_GT(compare.looks(), 100);
   const ClusterStatus status = world.core().Status(world.now());
   EXPECT_TRUE(status.ready);
-  EXPECT_GE(status.epoch.value, 5u) << "the script made fewer epochs than it was written for";
+  EXPECT_GE(status.epoch.number, 5u) << "the script made fewer epochs than it was written for";
 }
 
 TEST(Snapshot, SharesWhatDidNotChange) {

@@ -115,7 +115,7 @@ TEST(Suspects, OneThatHasFinishedTheStepHasSentItsFrames) {
 
 TEST(Suspects, WhatWasSaidOfAnotherEpochIsOver) {
   Pulse old = PulseOf(0, 7, {1});
-  old.heartbeat.epoch = Epoch{2};
+  old.heartbeat.epoch = Epoch(1, 2);
   EXPECT_EQ(Judged({old, PulseOf(1, 7)}, kLink + 1), Slots{});
   EXPECT_EQ(Judged({PulseOf(0, 7, {5}), PulseOf(1, 7)}, kLink + 1), Slots{}) << "nobody is there";
 }

@@ -37,7 +37,7 @@ class WatchTest : public testing::Test {
     return world_.core().Status(world_.now()).workers[slot].state;
   }
   static Heartbeat In(std::uint64_t exchange, std::vector<int> waits_for) {
-    Heartbeat heart{.epoch = Epoch{1}, .progress = 5, .busy = true, .exchange = exchange};
+    Heartbeat heart{.epoch = Epoch(1, 1), .progress = 5, .busy = true, .exchange = exchange};
     for (const int slot : waits_for) heart.waits_for.Add(Slot{slot});
     return heart;
   }
@@ -123,7 +123,7 @@ TEST(WatchAlone, WhoWaitsForOneThatIsGoneIsNotWedged) {
   world.Settle();
   ASSERT_TRUE(world.core().ready());
   world.Ask(AskOf("r", PromptOf(20), 50));
-  Heartbeat waits{.epoch = Epoch{1}, .progress = 5, .busy = true, .exchange = 4};
+  Heartbeat waits{.epoch = Epoch(1, 1), .progress = 5, .busy = true, .exchange = 4};
   waits.waits_for.Add(Slot{1});
   world.Say(LinkId{1}, waits);
   world.Kill(LinkId{2});
@@ -144,12 +144,12 @@ TEST_F(WatchTest, ABrokenStepWaitsForTheNewsOfWhoIsGone) {
   EXPECT_EQ(world_.core().Status(0).change.stage, "preparing");
   EXPECT_EQ(world_.core().Status(0).change.kind, ChangeKind::kLoss);
   world_.Settle();
-  EXPECT_EQ(world_.core().Status(0).epoch, Epoch{2}) << "one change, not two";
+  EXPECT_EQ(world_.core().Status(0).epoch, Epoch(1, 2)) << "one change, not two";
   world_.ExpectExact();
 }
 
 TEST_F(WatchTest, WhenAllSayThatItBrokeThereIsNoNewsToWaitFor) {
-  const StepBroken broken{.epoch = Epoch{1}, .step = StepId{1}, .error = "no"};
+  const StepBroken broken{.epoch = Epoch(1, 1), .step = StepId{1}, .error = "no"};
   for (const LinkId link : world_.Links()) world_.Say(link, broken);
   EXPECT_EQ(world_.core().Status(0).change.stage, "preparing");
   EXPECT_EQ(world_.core().Status(0).change.kind, ChangeKind::kBrokenStep);

@@ -23,7 +23,7 @@ namespace conclave {
 namespace {
 
 constexpr Micros kForEver = 600'000'000;
-constexpr Epoch kNext{5};
+constexpr Epoch kNext{1, 5};
 
 // Lets the first look at one expert wait until it is opened.
 class Gate final : public TensorSource {
@@ -151,7 +151,7 @@ TEST_F(LoaderTest, AnEpochIsLoadedTriedAndTakenOver) {
   ASSERT_TRUE(loaded_a.status.ok() && loaded_b.status.ok());
   EXPECT_EQ(a.shard().expert_bytes(), ShareBytes(a.shard(), 2));
   EXPECT_FALSE(a.loader().Progress().has_value());
-  EXPECT_EQ(a.loader().TakeAside(Epoch{4}), nullptr);
+  EXPECT_EQ(a.loader().TakeAside(Epoch(1, 4)), nullptr);
   const std::vector<std::string> addresses = {loaded_a.address, loaded_b.address};
   a.loader().Do(ConnectAside{View(0, addresses)});
   b.loader().Do(ConnectAside{View(1, addresses)});
@@ -198,11 +198,11 @@ TEST_F(LoaderTest, ATrialEndsAtOnceWhenItIsDroppedOrAborted) {
   };
   begin(kNext);
   a.loader().Do(DropAside{});
-  begin(Epoch{6});
-  a.loader().AbortAside(Epoch{6});  // it is of that epoch: goes on
-  a.loader().AbortAside(Epoch{7});
+  begin(Epoch(1, 6));
+  a.loader().AbortAside(Epoch(1, 6));  // it is of that epoch: goes on
+  a.loader().AbortAside(Epoch(1, 7));
   const auto tried = a.Next<ConnectedAside>();
-  EXPECT_EQ(tried.epoch, Epoch{6});
+  EXPECT_EQ(tried.epoch, Epoch(1, 6));
   EXPECT_EQ(tried.status.code(), absl::StatusCode::kAborted);
   EXPECT_TRUE(tried.unreachable.empty()) << "nobody's fault";
   EXPECT_TRUE(a.silent());
@@ -218,16 +218,56 @@ TEST_F(LoaderTest, AnUrgentLoadOvertakesTheOneInTheBackground) {
   ASSERT_TRUE(a.loader().Progress().has_value());
   EXPECT_GT(a.loader().Progress()->expert_bytes, 0u);
   const PackedFfn early = a.shard().Expert(0, 0);
-  a.loader().Do(LoadExperts{Epoch{6}, EvenAmong(1), Slot{0}});
+  a.loader().Do(LoadExperts{Epoch(1, 6), EvenAmong(1), Slot{0}});
   const auto urgent = a.Next<ExpertsLoaded>();
-  EXPECT_EQ(urgent.epoch, Epoch{6});
+  EXPECT_EQ(urgent.epoch, Epoch(1, 6));
   EXPECT_TRUE(urgent.status.ok()) << urgent.status;
   EXPECT_EQ(a.shard().expert_bytes(), ShareBytes(a.shard(), 1));
   EXPECT_EQ(a.shard().Expert(0, 0).data, early.data);
   EXPECT_FALSE(a.loader().Progress().has_value());
   gate.opened.count_down();
-  a.loader().Do(LoadAside{Epoch{7}, EvenAmong(1), Slot{0}});
-  EXPECT_EQ(a.Next<LoadedAside>().epoch, Epoch{7}) << "nothing is heard of the first";
+  a.loader().Do(LoadAside{Epoch(1, 7), EvenAmong(1), Slot{0}});
+  EXPECT_EQ(a.Next<LoadedAside>().epoch, Epoch(1, 7)) << "nothing is heard of the first";
+  EXPECT_EQ(a.shard().expert_bytes(), ShareBytes(a.shard(), 1));
+}
+
+// A member is silent: what would be needed without it is packed, and nobody is told. If it is lost,
+// the epoch's load finds that; if it speaks again, it is dropped.
+TEST_F(LoaderTest, ExpertsThatALossWouldNeedArePackedBeforeIt) {
+  const Gate gate(*tensors_, "model.layers.1.mlp.experts.3.gate_proj.weight");
+  Desk a(model_, gate, hub_, kForEver);
+  a.loader().Do(LoadExperts{Epoch(1, 1), EvenAmong(2), Slot{0}});
+  ASSERT_TRUE(a.Next<ExpertsLoaded>().status.ok());
+  a.loader().Do(TrimExperts{EvenAmong(2), Slot{0}});
+  a.loader().Do(Preload{Epoch(1, 1), Slot{0}, EvenAmong(1)});
+  gate.arrived.wait();  // experts of layer 0 come first
+  EXPECT_TRUE(a.shard().Holds(0, 1));
+  EXPECT_FALSE(a.loader().Progress().has_value()) << "no epoch waits for it";
+  const PackedFfn early = a.shard().Expert(0, 1);
+  a.loader().Do(LoadExperts{Epoch(1, 2), EvenAmong(1), Slot{0}});
+  EXPECT_TRUE(a.Next<ExpertsLoaded>().status.ok());
+  EXPECT_EQ(a.shard().Expert(0, 1).data, early.data);
+  gate.opened.count_down();
+  // The lost one comes back; then it is silent again, for a moment.
+  a.loader().Do(Preload{Epoch(1, 2), Slot{0}, EvenAmong(2), /*drop=*/true});
+  a.loader().Do(LoadAside{kNext, EvenAmong(2), Slot{0}});
+  EXPECT_TRUE(a.Next<LoadedAside>().status.ok());
+  EXPECT_EQ(a.shard().expert_bytes(), ShareBytes(a.shard(), 2));
+  EXPECT_TRUE(a.silent());
+}
+
+// What an epoch that is being made needs comes first, and none of it may be dropped.
+TEST_F(LoaderTest, NothingIsPreloadedOrDroppedWhileAnEpochIsMade) {
+  const Gate gate(*tensors_, "model.layers.0.mlp.experts.0.gate_proj.weight");
+  Desk a(model_, gate, hub_, kForEver);
+  a.loader().Do(LoadAside{kNext, EvenAmong(1), Slot{0}});
+  gate.arrived.wait();
+  a.loader().Do(Preload{Epoch(1, 1), Slot{0}, EvenAmong(2), /*drop=*/true});
+  gate.opened.count_down();
+  EXPECT_TRUE(a.Next<LoadedAside>().status.ok());
+  a.loader().Do(Preload{Epoch(1, 1), Slot{0}, EvenAmong(2), /*drop=*/true});
+  a.loader().Do(LoadExperts{Epoch(1, 6), EvenAmong(1), Slot{0}});
+  EXPECT_TRUE(a.Next<ExpertsLoaded>().status.ok());
   EXPECT_EQ(a.shard().expert_bytes(), ShareBytes(a.shard(), 1));
 }
 
@@ -254,22 +294,22 @@ TEST_F(LoaderTest, TrimsInTurnAndMakesRoomOnlyOfWhatNobodyNeeds) {
   const std::uint64_t each = probe.shard().one_expert_bytes();
   const auto half = static_cast<std::uint64_t>(model_.experts / 2 * model_.moe_layers);
   Desk a(model_, *tensors_, hub_, kForEver, each * (half + half / 2));
-  a.loader().Do(LoadExperts{Epoch{1}, EvenAmong(2), Slot{0}});
+  a.loader().Do(LoadExperts{Epoch(1, 1), EvenAmong(2), Slot{0}});
   ASSERT_TRUE(a.Next<ExpertsLoaded>().status.ok());
   a.loader().Do(LoadAside{kNext, EvenAmong(2), Slot{1}});
   const auto full = a.Next<LoadedAside>();
   EXPECT_EQ(full.status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(full.status.message()), testing::HasSubstr(std::to_string(each * half)));
   EXPECT_EQ(a.shard().expert_bytes(), each * half) << "the running epoch's are all there";
-  a.loader().Do(LoadAside{Epoch{6}, EvenAmong(4), Slot{1}});  // a quarter: fits beside
+  a.loader().Do(LoadAside{Epoch(1, 6), EvenAmong(4), Slot{1}});  // a quarter: fits beside
   EXPECT_TRUE(a.Next<LoadedAside>().status.ok());
-  a.loader().Do(LoadAside{Epoch{7}, EvenAmong(4), Slot{3}});  // only without that quarter
+  a.loader().Do(LoadAside{Epoch(1, 7), EvenAmong(4), Slot{3}});  // only without that quarter
   EXPECT_TRUE(a.Next<LoadedAside>().status.ok());
   EXPECT_TRUE(a.shard().Holds(0, 0));
   EXPECT_FALSE(a.shard().Holds(0, 1));
   EXPECT_TRUE(a.shard().Holds(0, 3));
   a.loader().Do(TrimExperts{EvenAmong(4), Slot{3}});
-  a.loader().Do(LoadAside{Epoch{8}, EvenAmong(4), Slot{3}});
+  a.loader().Do(LoadAside{Epoch(1, 8), EvenAmong(4), Slot{3}});
   EXPECT_TRUE(a.Next<LoadedAside>().status.ok());
   EXPECT_EQ(a.shard().expert_bytes(), each * half / 2);
 }
@@ -305,7 +345,7 @@ TEST_F(LoaderTest, MemoryForALostOnesExpertsIsMadeReadyWhenNothingElseIsToBeDone
   const auto share = [&](int slots) {
     return static_cast<std::size_t>(model_.experts / slots * model_.moe_layers);
   };
-  a.loader().Do(LoadExperts{Epoch{1}, EvenAmong(4), Slot{0}});
+  a.loader().Do(LoadExperts{Epoch(1, 1), EvenAmong(4), Slot{0}});
   ASSERT_TRUE(a.Next<ExpertsLoaded>().status.ok());
   a.loader().Do(TrimExperts{EvenAmong(4), Slot{0}});
   EXPECT_TRUE(memory.Await((share(4) + 2) / 3));
@@ -321,7 +361,7 @@ TEST_F(LoaderTest, MemoryIsMadeReadyOnlyWithinTheLimit) {
   const std::uint64_t each = Desk(model_, *tensors_, hub_, 0).shard().one_expert_bytes();
   const auto quarter = static_cast<std::uint64_t>(model_.experts / 4 * model_.moe_layers);
   Desk a(model_, *tensors_, hub_, kForEver, each * (quarter + 1), memory, 0);
-  a.loader().Do(LoadExperts{Epoch{1}, EvenAmong(4), Slot{0}});
+  a.loader().Do(LoadExperts{Epoch(1, 1), EvenAmong(4), Slot{0}});
   ASSERT_TRUE(a.Next<ExpertsLoaded>().status.ok());
   a.loader().Do(TrimExperts{EvenAmong(4), Slot{0}});
   EXPECT_TRUE(memory.Await(1));
@@ -329,19 +369,19 @@ TEST_F(LoaderTest, MemoryIsMadeReadyOnlyWithinTheLimit) {
 
 TEST_F(LoaderTest, WhatIsForgottenIsNeverHeardOf) {
   Desk a(model_, *tensors_, hub_, kForEver);
-  for (std::uint64_t epoch = 1; epoch < 20; ++epoch) {
+  for (std::uint32_t epoch = 1; epoch < 20; ++epoch) {
     // Never both at once: the shard is whose the last word made it (see Packer::Yield).
     if (epoch % 2 == 0) {
-      a.loader().Do(LoadExperts{Epoch{epoch}, EvenAmong(1), Slot{0}});
+      a.loader().Do(LoadExperts{Epoch(1, epoch), EvenAmong(1), Slot{0}});
     } else {
-      a.loader().Do(LoadAside{Epoch{epoch}, EvenAmong(1), Slot{0}});
+      a.loader().Do(LoadAside{Epoch(1, epoch), EvenAmong(1), Slot{0}});
       a.loader().Do(TrimExperts{EvenAmong(9), Slot{0}});
     }
     a.loader().Forget();
   }
   a.Clear();  // those that were done in time
-  a.loader().Do(LoadExperts{Epoch{99}, EvenAmong(2), Slot{0}});
-  EXPECT_EQ(a.Next<ExpertsLoaded>().epoch, Epoch{99});
+  a.loader().Do(LoadExperts{Epoch(1, 99), EvenAmong(2), Slot{0}});
+  EXPECT_EQ(a.Next<ExpertsLoaded>().epoch, Epoch(1, 99));
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ struct Sample {
 };
 
 inline FrameExpectation SampleExpectation(Direction direction) {
-  return {.epoch = Epoch{7},
+  return {.epoch = Epoch(1, 7),
           .step = StepId{1000},
           .plan_digest = 0x1122334455667788u,
           .moe_layer = 3,
@@ -62,7 +62,8 @@ inline FrameHeader HeaderFor(const FrameExpectation& want) {
   header.source = static_cast<std::uint8_t>(want.source.value);
   header.destination = static_cast<std::uint8_t>(want.destination.value);
   header.direction = static_cast<std::uint16_t>(want.direction);
-  header.epoch = want.epoch.value;
+  header.term = want.epoch.term;
+  header.epoch = want.epoch.number;
   header.step = want.step.value;
   header.plan_digest = want.plan_digest;
   header.moe_layer = static_cast<std::uint16_t>(want.moe_layer);

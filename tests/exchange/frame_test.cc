@@ -84,6 +84,7 @@ TEST(Frame, EveryDifferenceIsNamed) {
   const std::vector<Damage> damages = {
       {"magic", [](Sample&, DispatchFrame& f) { ++f.header->magic; }},
       {"epoch is 8, expected 7", [](Sample&, DispatchFrame& f) { ++f.header->epoch; }},
+      {"term is 2, expected 1", [](Sample&, DispatchFrame& f) { ++f.header->term; }},
       {"source is 6, expected 5", [](Sample&, DispatchFrame& f) { ++f.header->source; }},
       {"destination", [](Sample&, DispatchFrame& f) { --f.header->destination; }},
       {"step", [](Sample&, DispatchFrame& f) { --f.header->step; }},

@@ -49,7 +49,7 @@ TEST_P(Manners, AnExchangeAllocatesNothing) {
   const std::vector<Peer> peers = rig.Peers();
   rig.Each([&](int i) {
     Party& party = rig.party(i);
-    ASSERT_TRUE(party.Open(Epoch{1}, peers).ok());
+    ASSERT_TRUE(party.Open(Epoch(1, 1), peers).ok());
     OneBuffer sink(1 << 20);
     const std::vector<std::byte> frame(1 << 20);
     for (int round = 0; round < 20; ++round) {
@@ -78,7 +78,7 @@ TEST_P(Manners, NothingIsSaidOnStandardOutput) {
   testing::internal::CaptureStdout();
   {
     Rig rig(GetParam(), {0, 1});
-    rig.ExpectWorks(Epoch{1}, 3);
+    rig.ExpectWorks(Epoch(1, 1), 3);
     EXPECT_FALSE(rig.party(0).Exchange(1000).ok());
   }
   EXPECT_EQ(testing::internal::GetCapturedStdout(), "");

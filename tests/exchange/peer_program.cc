@@ -35,8 +35,8 @@ void Answer(const absl::Status& status) {
 }
 
 absl::Status Open(Party& party, std::istringstream& words) {
-  Epoch epoch;
-  words >> epoch.value;
+  Epoch epoch(1, 0);
+  words >> epoch.number;
   std::vector<Peer> peers;
   for (std::string word; words >> word;) {
     const std::vector<std::string> parts = absl::StrSplit(word, ':');

@@ -124,7 +124,7 @@ absl::Status Party::Open(Epoch epoch, const std::vector<Peer>& peers) {
 }
 
 absl::Status Party::Exchange(Micros timeout) {
-  FrameName name{.epoch = view_.epoch.value, .exchange = exchange_, .from = 0, .to = 0};
+  FrameName name{.epoch = view_.epoch.number, .exchange = exchange_, .from = 0, .to = 0};
   outgoing_.resize(view_.peers.size());
   std::vector<OutFrame> sends;
   for (std::size_t i = 0; i < view_.peers.size(); ++i) {

@@ -65,7 +65,9 @@ class UcxLinkTest : public testing::Test {
 TEST_F(UcxLinkTest, ATransferUnderWaySettlesAfterTheLinkIsClosed) {
   const std::vector<std::byte> frame(std::size_t{4} << 20);
   ASSERT_TRUE(
-      link_.Send({.epoch = 1, .exchange = 0, .bytes = frame.size(), .source = 0, .zero = 0}, frame)
+      link_
+          .Send({.epoch = Epoch(1, 1), .exchange = 0, .bytes = frame.size(), .source = 0, .zero = 0},
+                frame)
           .ok());
   EXPECT_FALSE(link_.Settled()) << "the frame was sent at once: this test shows nothing";
   ASSERT_TRUE(Progress([&] { return kept_ != nullptr; }));

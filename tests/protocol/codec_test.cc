@@ -20,12 +20,12 @@ std::vector<FromWorker> FromWorkerExamples() {
                  .topk = 2};
   hello.standby_address = std::string("\0\xff binary", 9);
   hello.kv_blocks = 5;
-  hello.last_epoch = Epoch{1ull << 40};
+  hello.last_epoch = Epoch(5, 1u << 30);
   hello.last_slot = 0;
   SlotSet slots;
   slots.Add(Slot{0});
   slots.Add(Slot{127});
-  StepResult result{.epoch = Epoch{1}, .step = StepId{2}, .slot = Slot{3}, .digest = ~1ull};
+  StepResult result{.epoch = Epoch(1, 1), .step = StepId{2}, .slot = Slot{3}, .digest = ~1ull};
   result.sampled = {{.seq = SeqId{1}, .position = 4, .token = 9},
                     {.seq = SeqId{2},
                      .position = 5,
@@ -41,14 +41,14 @@ std::vector<FromWorker> FromWorkerExamples() {
   result.bad_router_rows = 2;
   result.expert_rows = {1, 2, 3};
   return {hello,
-          Ready{.epoch = Epoch{2},
+          Ready{.epoch = Epoch(1, 2),
                 .ok = false,
                 .error = "why",
                 .last_step_done = StepId{7},
                 .standby_address = "a"},
           result,
-          StepBroken{.epoch = Epoch{1}, .step = StepId{2}, .error = "peer 3"},
-          Heartbeat{.epoch = Epoch{1},
+          StepBroken{.epoch = Epoch(1, 1), .step = StepId{2}, .error = "peer 3"},
+          Heartbeat{.epoch = Epoch(1, 1),
                     .progress = 5,
                     .busy = true,
                     .rss_bytes = 6,
@@ -56,10 +56,10 @@ std::vector<FromWorker> FromWorkerExamples() {
                     .waits_for = slots,
                     .looks = 9},
           Heartbeat{},
-          Loaded{.epoch = Epoch{3}, .ok = true, .error = {}, .address = "b", .expert_bytes = 9},
-          Connected{.epoch = Epoch{3}, .ok = false, .error = "slot 127", .unreachable = slots},
+          Loaded{.epoch = Epoch(1, 3), .ok = true, .error = {}, .address = "b", .expert_bytes = 9},
+          Connected{.epoch = Epoch(1, 3), .ok = false, .error = "slot 127", .unreachable = slots},
           RecorderTold{.ticket = 4, .text = "lines"},
-          LoadProgress{.expert_bytes = 1},
+          LoadProgress{.epoch = Epoch(2, 3), .expert_bytes = 1},
           LeaveAsked{}};
 }
 
@@ -70,7 +70,7 @@ std::vector<ToWorker> ToWorkerExamples() {
       .temperature = 0.7, .top_k = 20, .top_p = 0.8, .seed = ~0ull, .logprobs = 0};
   sampling.logit_bias = {{1, -1.5f}, {9, 2.0f}};
   sampling.stop_ids = {1, 2};
-  StepPlan plan{.epoch = Epoch{1}, .step = StepId{2}};
+  StepPlan plan{.epoch = Epoch(1, 1), .step = StepId{2}};
   WorkerPart part{.slot = Slot{4}, .closes = {SeqId{9}}};
   part.opens = {{.seq = SeqId{1},
                  .sampling = sampling,
@@ -82,13 +82,14 @@ std::vector<ToWorker> ToWorkerExamples() {
   plan.parts = {part, WorkerPart{.slot = Slot{5}}};
   plan.rounds = 7;
   return {Welcome{.slot = Slot{5}},
-          Prepare{.epoch = Epoch{2},
+          Prepare{.epoch = Epoch(1, 2),
                   .peers = {{.slot = Slot{0}, .uuid = "a", .address = "x"}},
                   .placement = placement},
-          Load{.epoch = Epoch{3}, .slot = Slot{127}, .placement = placement},
-          Connect{.epoch = Epoch{3}, .peers = {{.slot = Slot{0}, .uuid = "a", .address = "x"}}},
+          Load{.epoch = Epoch(1, 3), .slot = Slot{127}, .placement = placement},
+          Preload{.epoch = Epoch(1, 3), .slot = Slot{5}, .placement = placement, .drop = true},
+          Connect{.epoch = Epoch(1, 3), .peers = {{.slot = Slot{0}, .uuid = "a", .address = "x"}}},
           RecorderAsked{.ticket = 4},
-          Commit{.epoch = Epoch{2}, .first_step = StepId{3}},
+          Commit{.epoch = Epoch(1, 2), .first_step = StepId{3}},
           AsksFor(plan)[0],
           Goodbye{.reason = "numerics differ", .refused = true}};
 }

@@ -9,7 +9,7 @@ namespace conclave {
 namespace {
 
 StepPlan Example() {
-  StepPlan plan{.epoch = Epoch{3}, .step = StepId{9}};
+  StepPlan plan{.epoch = Epoch(1, 3), .step = StepId{9}};
   WorkerPart part{.slot = Slot{0}, .closes = {SeqId{1}}};
   part.opens.push_back({.seq = SeqId{2},
                         .sampling = {},
@@ -74,7 +74,7 @@ TEST(Plan, AsksShareOneDigestThatEachCanRecompute) {
     EXPECT_EQ(PlanDigest(ask), ask.digest);
   }
   const std::vector<std::function<void(StepAsk&)>> changes = {
-      [](StepAsk& ask) { ask.epoch = Epoch{4}; },
+      [](StepAsk& ask) { ask.epoch = Epoch(1, 4); },
       [](StepAsk& ask) { ask.step = StepId{10}; },
       [](StepAsk& ask) { ask.rounds = 3; },
       [](StepAsk& ask) { ask.part_rows[1] = 1; },

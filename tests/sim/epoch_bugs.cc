@@ -63,6 +63,14 @@ class EpochUsedAgain final : public Tamper {
   }
 };
 
+// A new coordinator goes on in the term of the one before, with higher numbers.
+class TermUsedAgain final : public Tamper {
+  bool OfEvent(CoordinatorEvent& event) override {
+    if (auto* hello = Said<Hello>(event)) hello->last_epoch.term = 0;
+    return true;
+  }
+};
+
 // What a worker sent in the epoch before, under today's header.
 class ZombiesFrame final : public Tamper {
   void OfFrame(std::span<std::byte> frame) override {
@@ -71,7 +79,8 @@ class ZombiesFrame final : public Tamper {
     Kept& kept = kept_[{header.source * 256 + header.destination,
                         header.direction * 256 + header.moe_layer, frame.size()}];
     std::vector<std::byte> fresh(frame.begin(), frame.end());
-    if (header.slots > 0 && kept.epoch != 0 && kept.epoch < header.epoch) {
+    const Epoch epoch{header.term, header.epoch};
+    if (header.slots > 0 && kept.epoch != Epoch{} && kept.epoch < epoch) {
       AlignedBytes aligned(frame.size());
       const std::span<std::byte> copy(aligned.data(), frame.size());
       std::ranges::copy(kept.bytes, copy.begin());
@@ -79,10 +88,10 @@ class ZombiesFrame final : public Tamper {
       SealFrame(copy);
       std::ranges::copy(copy, frame.begin());
     }
-    kept = {header.epoch, std::move(fresh)};
+    kept = {epoch, std::move(fresh)};
   }
   struct Kept {
-    std::uint64_t epoch = 0;
+    Epoch epoch;
     std::vector<std::byte> bytes;
   };
   std::map<std::tuple<int, std::uint32_t, std::size_t>, Kept> kept_;
@@ -156,8 +165,8 @@ class PlanOfOldEpoch final : public Tamper {
   void OfCoordinator(CoordinatorOutbox& outbox) override {
     for (CoordinatorEffect& effect : outbox) {
       auto* ask = ToldBy<StepAsk>(effect);
-      if (ask == nullptr || ask->epoch.value < 2) continue;
-      ask->epoch = Epoch{ask->epoch.value - 1};
+      if (ask == nullptr || ask->epoch.number < 2) continue;
+      ask->epoch = Epoch{ask->epoch.term, ask->epoch.number - 1};
     }
   }
 };
@@ -192,7 +201,7 @@ class AddressUsedTwice final : public Tamper {
 class ReadyLost final : public Tamper {
   bool OfEvent(CoordinatorEvent& event) override {
     const auto* ready = Said<Ready>(event);
-    return ready == nullptr || ready->epoch.value != 2;
+    return ready == nullptr || ready->epoch.number != 2;
   }
 };
 
@@ -218,6 +227,7 @@ std::vector<PlantedBug> EpochBugs() {
   bugs.push_back(Plant<ResultOfOldEpoch>("a result of an old epoch is taken", "crash", 20));
   bugs.push_back(
       Plant<EpochUsedAgain>("an epoch is used again after a restart", "coordinator", 20));
+  bugs.push_back(Plant<TermUsedAgain>("a term is used again after a restart", "coordinator", 20));
   bugs.push_back(Plant<ZombiesFrame>("a frame of a zombie is taken", "crash", 60));
   bugs.push_back(Plant<ResumedElsewhere<-1>>("a resumed stream repeats a token", "resume", 10));
   bugs.push_back(Plant<ResumedElsewhere<1>>("a resumed stream skips a token", "resume", 10));

@@ -17,7 +17,7 @@ class AsideTest : public testing::Test {
   AsideTest()
       : checkpoint_(*OpenCheckpoint(RepositoryPath("tests/data/oracles/qwen3moe_mixed_tied_60e"))) {
   }
-  static constexpr Epoch kNext{7};
+  static constexpr Epoch kNext{1, 7};
 
   TestCluster Cluster() {
     return TestCluster(checkpoint_.config, *checkpoint_.tensors, {.workers = 2});
@@ -125,14 +125,14 @@ TEST_F(AsideTest, WhoCannotBeHeardIsToldAndTheRunningEpochGoesOn) {
 }
 
 TEST_F(AsideTest, APrepareOfAnotherEpochDropsIt) {
-  for (const Epoch other : {Epoch{kNext.value - 1}, Epoch{kNext.value + 1}}) {
+  for (const Epoch other : {Epoch(1, 6), Epoch(1, 8), Epoch(2, 1)}) {
     TestCluster cluster = Cluster();
     ASSERT_TRUE(LoadOn(cluster, 0).ok);
     ASSERT_TRUE(ConnectOn(cluster, 0).ok);
     EXPECT_TRUE(PrepareOn(cluster, 0, other).ok);
     EXPECT_EQ(cluster.change_overs(0), 0);
     EXPECT_EQ(cluster.asides_dropped(0), 1);
-    EXPECT_THAT(ConnectOn(cluster, 0, Epoch{other.value + 1}).error, HasSubstr("nothing was"));
+    EXPECT_THAT(ConnectOn(cluster, 0, other.Next()).error, HasSubstr("nothing was"));
   }
 }
 
@@ -150,12 +150,12 @@ TEST_F(AsideTest, APrepareWithOtherPeersIsNotTheOneThatWasMadeReady) {
 TEST_F(AsideTest, ANewerLoadReplacesAnOlderAndNotTheOtherWayRound) {
   TestCluster cluster = Cluster();
   ASSERT_TRUE(LoadOn(cluster, 0).ok);
-  ASSERT_TRUE(LoadOn(cluster, 0, Epoch{9}).ok);
+  ASSERT_TRUE(LoadOn(cluster, 0, Epoch(1, 9)).ok);
   EXPECT_EQ(cluster.asides_dropped(0), 1);
-  cluster.Deliver(0, Told{Load{Epoch{8}, Slot{0}, AllOnOne()}});
+  cluster.Deliver(0, Told{Load{Epoch(1, 8), Slot{0}, AllOnOne()}});
   cluster.Deliver(0, Told{Connect{kNext, Peers()}});
   EXPECT_TRUE(cluster.TakeTold(0).empty()) << "of the past";
-  EXPECT_TRUE(ConnectOn(cluster, 0, Epoch{9}).ok);
+  EXPECT_TRUE(ConnectOn(cluster, 0, Epoch(1, 9)).ok);
 }
 
 TEST_F(AsideTest, AnEpochThatWasPreparedAndGivenUpIsFollowedByTheNextLoad) {
@@ -163,19 +163,19 @@ TEST_F(AsideTest, AnEpochThatWasPreparedAndGivenUpIsFollowedByTheNextLoad) {
   ASSERT_TRUE(LoadOn(cluster, 0).ok);
   ASSERT_TRUE(ConnectOn(cluster, 0).ok);
   ASSERT_TRUE(PrepareOn(cluster, 0).ok);
-  EXPECT_TRUE(LoadOn(cluster, 0, Epoch{8}).ok) << "the Commit never came";
-  EXPECT_TRUE(ConnectOn(cluster, 0, Epoch{8}).ok);
-  EXPECT_TRUE(PrepareOn(cluster, 0, Epoch{8}).ok);
+  EXPECT_TRUE(LoadOn(cluster, 0, Epoch(1, 8)).ok) << "the Commit never came";
+  EXPECT_TRUE(ConnectOn(cluster, 0, Epoch(1, 8)).ok);
+  EXPECT_TRUE(PrepareOn(cluster, 0, Epoch(1, 8)).ok);
   EXPECT_EQ(cluster.change_overs(0), 2);
 }
 
 // Should an epoch be committed after that all the same, what the next one has loaded stays.
 TEST_F(AsideTest, CommitTrimsNothingOfTheNextEpoch) {
   TestCluster cluster = Cluster();
-  cluster.Deliver(1, Told{Prepare{Epoch{3}, Peers(), cluster.DefaultPlacement()}});
+  cluster.Deliver(1, Told{Prepare{Epoch(1, 3), Peers(), cluster.DefaultPlacement()}});
   ASSERT_TRUE(Only<Ready>(cluster, 1).ok);
   ASSERT_TRUE(LoadOn(cluster, 1).ok);  // everything
-  cluster.Deliver(1, Told{Commit{Epoch{3}, StepId{1}}});
+  cluster.Deliver(1, Told{Commit{Epoch(1, 3), StepId{1}}});
   EXPECT_TRUE(cluster.shard(1).Holds(0, 0));
   EXPECT_TRUE(ConnectOn(cluster, 1).ok);
 }
@@ -183,7 +183,7 @@ TEST_F(AsideTest, CommitTrimsNothingOfTheNextEpoch) {
 TEST_F(AsideTest, NotWhileExpertsOfAnotherEpochAreLoaded) {
   TestCluster cluster = Cluster();
   WorkerOutbox outbox;
-  cluster.core(0).Handle(Told{Prepare{Epoch{3}, Peers(), AllOnOne()}}, outbox);
+  cluster.core(0).Handle(Told{Prepare{Epoch(1, 3), Peers(), AllOnOne()}}, outbox);
   outbox.clear();
   cluster.core(0).Handle(Told{Load{kNext, Slot{0}, AllOnOne()}}, outbox);
   ASSERT_EQ(outbox.size(), 1u);
@@ -199,10 +199,10 @@ TEST_F(AsideTest, WhatCannotBeLoadedOrDoesNotFitIsSaid) {
   const Loaded no = Only<Loaded>(cluster, 0);
   EXPECT_FALSE(no.ok);
   EXPECT_THAT(no.error, HasSubstr("the model has"));
-  ASSERT_TRUE(LoadOn(cluster, 0, Epoch{8}).ok);
+  ASSERT_TRUE(LoadOn(cluster, 0, Epoch(1, 8)).ok);
   std::vector<ViewPeer> peers = Peers();
   std::swap(peers[0].uuid, peers[1].uuid);
-  cluster.Deliver(0, Told{Connect{Epoch{8}, peers}});
+  cluster.Deliver(0, Told{Connect{Epoch(1, 8), peers}});
   const Connected elsewhere = Only<Connected>(cluster, 0);
   EXPECT_FALSE(elsewhere.ok);
   EXPECT_THAT(elsewhere.error, HasSubstr("loaded for slot 0"));

@@ -145,6 +145,24 @@ TEST_F(EpochTest, PrepareStopsARunningStepAndLateExchangesAreIgnored) {
   EXPECT_TRUE(cluster.Run(steps[0]).ok());
 }
 
+// A coordinator that another one has replaced goes on with numbers of its own: they count for
+// nothing, however high they are.
+TEST_F(EpochTest, AnEpochOfALowerTermIsRefused) {
+  TestCluster cluster = Cluster(2);
+  cluster.set_epoch(Epoch(2, 1));
+  cluster.Reconfigure(cluster.DefaultPlacement());
+  ASSERT_EQ(cluster.core(0).epoch(), Epoch(2, 2));
+  cluster.Deliver(0, Told{Prepare{Epoch(1, 9), {}, cluster.DefaultPlacement()}});
+  EXPECT_EQ(cluster.core(0).epoch(), Epoch(2, 2));
+  cluster.Deliver(0, Told{Commit{Epoch(1, 9), StepId{1}}});
+  cluster.Deliver(0, Told{Load{Epoch(1, 9), Slot{0}, cluster.DefaultPlacement()}});
+  StepAsk ask = cluster.Asks(Steps(cluster)[0])[0];
+  ask.epoch = Epoch(1, 9);
+  cluster.Deliver(0, Told{ask});
+  EXPECT_TRUE(cluster.TakeTold(0).empty());
+  EXPECT_TRUE(cluster.Run(Steps(cluster)[0]).ok());
+}
+
 TEST_F(EpochTest, PlansRunAhead) {
   TestCluster cluster = Cluster(2);
   const auto steps = Steps(cluster);
@@ -165,7 +183,7 @@ TEST_F(EpochTest, PlansRunAhead) {
 TEST_F(EpochTest, BadViewsAreRefused) {
   TestCluster cluster = Cluster(2);
   const auto error_of = [&](Prepare prepare) {
-    prepare.epoch = Epoch{cluster.core(0).epoch().value + 1};
+    prepare.epoch = cluster.core(0).epoch().Next();
     cluster.Deliver(0, Told{prepare});
     for (const FromWorker& message : cluster.TakeTold(0)) {
       if (const auto* ready = std::get_if<Ready>(&message)) {

@@ -90,7 +90,7 @@ TEST_F(RefuseTest, WhatThePlanSaysOfItself) {
   ExpectAskRefused([](StepAsk& a) { a.digest ^= 1; }, "plan's digest");
   ExpectAskRefused([](StepAsk& a) { a.part_digests[0] ^= 1; }, "part's digest");
   ExpectAskRefused([](StepAsk& a) { a.part.chunks[0].begin = 1; }, "part's digest");
-  ExpectAskRefused([](StepAsk& a) { a.epoch.value += 1; }, "plan of epoch");
+  ExpectAskRefused([](StepAsk& a) { a.epoch.number += 1; }, "plan of epoch");
   ExpectAskRefused([](StepAsk& a) { a.step.value += 1; }, "is next");
   ExpectAskRefused([](StepAsk& a) { a.part_index = 1; }, "this is peer 0 of 1");
   ExpectAskRefused([](StepAsk& a) { a.part_index = -1; }, "this is peer 0 of 1");
@@ -215,7 +215,7 @@ TEST_F(RefuseTest, Opens) {
 
 TEST_F(RefuseTest, NothingBeforeCommit) {
   const Placement placement = cluster_->DefaultPlacement();
-  const Epoch next{cluster_->epoch().value + 1};
+  const Epoch next = cluster_->epoch().Next();
   cluster_->Deliver(0, Told{Prepare{next, {{Slot{0}, "uuid-0", "here"}}, placement}});
   StepAsk ask = cluster_->Asks({Good()})[0];
   ask.epoch = next;

@@ -68,7 +68,7 @@ Placement TestCluster::DefaultPlacement() const {
 }
 
 void TestCluster::Reconfigure(const Placement& placement) {
-  epoch_ = Epoch{epoch_.value + 1};
+  epoch_ = epoch_.Next();
   Prepare prepare{.epoch = epoch_, .peers = {}, .placement = placement};
   for (int i = 0; i < size(); ++i) {
     prepare.peers.push_back({Slot{i}, "uuid-" + std::to_string(i), "address"});

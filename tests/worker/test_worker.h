@@ -129,7 +129,7 @@ class TestCluster {
   TestClusterOptions options_;
   std::vector<std::unique_ptr<Node>> nodes_;
   std::vector<int> homes_;
-  Epoch epoch_{0};
+  Epoch epoch_{1, 0};
   StepId next_step_{1};
   std::uint64_t exchanges_ = 0;
 };

@@ -39,6 +39,10 @@ void Loader::Post(Job job) {
 }
 
 void Loader::Do(LoadExperts load) {
+  {
+    const std::lock_guard lock(mutex_);
+    urgent_ = load.epoch.packed();
+  }
   packer_.Yield(load.placement, load.slot);
   {
     const std::lock_guard lock(mutex_);
@@ -59,6 +63,19 @@ void Loader::Do(LoadAside load) {
 
 void Loader::Do(ConnectAside connect) { Post(std::move(connect)); }
 
+// The lock orders this before or after a LoadExperts, which takes the shard from the packer.
+void Loader::Do(Preload preload) {
+  const std::lock_guard lock(mutex_);
+  // An epoch is being made: its experts are what counts, and none of them may be dropped.
+  if (urgent_.load() != 0 || wanted_.has_value()) return;
+  if (preload.drop) {
+    packer_.Drop();
+    packer_.Trim({std::move(preload.placement), preload.slot});
+  } else {
+    packer_.Preload(std::move(preload.placement), preload.slot);
+  }
+}
+
 // The loader's thread may be inside that exchange: it is aborted here and destroyed there.
 void Loader::Do(DropAside) {
   packer_.Drop();
@@ -75,7 +92,7 @@ void Loader::DropAsideLocked() {
     return std::holds_alternative<Make>(job) || std::holds_alternative<ConnectAside>(job);
   });
   if (aside_.backend == nullptr) return;
-  aside_.backend->Abort(aside_.epoch);
+  aside_.backend->AbortBelow(aside_.epoch.Next());
   jobs_.emplace_back(std::move(aside_.backend));
 }
 
@@ -92,6 +109,7 @@ void Loader::Forget() {
   DropAsideLocked();
   std::erase_if(jobs_, [](const Job& job) { return std::holds_alternative<LoadExperts>(job); });
   stop_load_ = true;
+  urgent_ = 0;
   wake_.notify_all();
   idle_.wait(lock, [this] { return !busy_ && jobs_.empty(); });
 }
@@ -99,12 +117,17 @@ void Loader::Forget() {
 void Loader::AbortAside(std::optional<Epoch> unless) {
   const std::lock_guard lock(mutex_);
   if (aside_.backend == nullptr || aside_.epoch == unless) return;
-  aside_.backend->Abort(aside_.epoch);
+  aside_.backend->AbortBelow(aside_.epoch.Next());
 }
 
 std::optional<LoadProgress> Loader::Progress() const {
-  if (!urgent_.load(std::memory_order_relaxed) && !packer_.loading()) return std::nullopt;
-  return LoadProgress{.expert_bytes = args_.shard.expert_bytes()};
+  LoadProgress progress{.epoch = Epoch::FromPacked(urgent_.load(std::memory_order_relaxed)),
+                        .expert_bytes = args_.shard.expert_bytes()};
+  if (progress.epoch != Epoch{}) return progress;
+  if (!packer_.loading()) return std::nullopt;
+  const std::lock_guard lock(mutex_);
+  progress.epoch = wanted_.value_or(Epoch{});
+  return progress;
 }
 
 void Loader::Run() {
@@ -127,9 +150,11 @@ void Loader::Run() {
 }
 
 void Loader::Carry(LoadExperts& load) {
-  urgent_ = true;
   absl::Status status = args_.shard.LoadMissingExperts(load.placement, load.slot, stop_load_);
-  urgent_ = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (urgent_ == load.epoch.packed()) urgent_ = 0;  // else another one waits already
+  }
   if (absl::IsCancelled(status)) return;  // the request was replaced or dropped: no answer
   args_.tell(ExpertsLoaded{load.epoch, std::move(status)});
 }

@@ -46,6 +46,8 @@ class Loader {
   void Do(ConnectAside connect);
   void Do(DropAside drop);
   void Do(TrimExperts trim) { packer_.Trim(std::move(trim)); }
+  // Any thread: see Preload in protocol/control.h.
+  void Do(Preload preload);
   // The staged exchange, after ConnectedAside reported success; null if it was discarded since.
   std::unique_ptr<ExchangeBackend> TakeAside(Epoch epoch);
   // Destroys it off the strand, when there is time.
@@ -88,7 +90,8 @@ class Loader {
   std::optional<Epoch> wanted_;  // the epoch that is being staged
   AsideExchange aside_;
   std::atomic<bool> stop_load_{false};
-  std::atomic<bool> urgent_{false};  // experts are being packed on all compute threads
+  // The epoch whose experts must be packed on all compute threads; 0: none.
+  std::atomic<std::uint64_t> urgent_{0};
   Packer packer_;
   std::thread thread_;
 };

@@ -26,7 +26,9 @@ Packer::~Packer() {
 
 void Packer::ForgetLoads() {
   ++generation_;
-  std::erase_if(jobs_, [](const Job& job) { return std::holds_alternative<LoadAside>(job); });
+  std::erase_if(jobs_, [](const Job& job) {
+    return std::holds_alternative<LoadAside>(job) || std::holds_alternative<Silent>(job);
+  });
 }
 
 void Packer::Load(LoadAside load) {
@@ -35,6 +37,15 @@ void Packer::Load(LoadAside load) {
     ForgetLoads();
     loading_ = true;
     jobs_.emplace_back(std::move(load));
+  }
+  wake_.notify_all();
+}
+
+void Packer::Preload(Placement placement, Slot slot) {
+  {
+    const std::lock_guard lock(mutex_);
+    ForgetLoads();
+    jobs_.emplace_back(Silent{{Epoch{}, std::move(placement), slot}});
   }
   wake_.notify_all();
 }
@@ -105,6 +116,10 @@ void Packer::Run() {
     }
     if (const auto* trim = std::get_if<TrimExperts>(&job)) {
       Trim(lock, *trim);
+      continue;
+    }
+    if (const auto* silent = std::get_if<Silent>(&job)) {
+      static_cast<void>(Load(lock, silent->load));  // what fits, fits
       continue;
     }
     const auto& load = std::get<LoadAside>(job);

@@ -35,6 +35,8 @@ class Packer {
 
   // These return at once. A Load replaces the one before it; a Trim is done in its turn.
   void Load(LoadAside load);
+  // Packs what is missing of a share, as a Load does, and tells nobody. The next Load replaces it.
+  void Preload(Placement placement, Slot slot);
   void Trim(TrimExperts trim);
   void Discard(std::unique_ptr<ExchangeBackend> backend);  // destroys it on the packer's thread
   // Stops the running Load and forgets those that wait.
@@ -52,7 +54,10 @@ class Packer {
     Shard::Share view() const { return {placement, slot}; }
   };
   using Unwanted = std::unique_ptr<ExchangeBackend>;
-  using Job = std::variant<LoadAside, TrimExperts, Unwanted>;
+  struct Silent {  // a load that nobody waits for
+    LoadAside load;
+  };
+  using Job = std::variant<LoadAside, Silent, TrimExperts, Unwanted>;
   using Lock = std::unique_lock<std::mutex>;
 
   void Run();

@@ -56,7 +56,7 @@ std::string RenderMetrics(const WorkerReport& report) {
       MetricType::Gauge, report.ready);
   one("conclave_worker_linked", "1 when the coordinator answers", MetricType::Gauge, report.linked);
   one("conclave_worker_epoch", "Membership and placement in force", MetricType::Gauge,
-      report.epoch.value);
+      report.epoch.number);
   one("conclave_worker_resident_bytes", "Resident memory", MetricType::Gauge, report.rss_bytes);
   one("conclave_worker_weights_bytes", "Packed weights held", MetricType::Gauge,
       report.weights_bytes);

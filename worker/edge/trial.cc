@@ -3,10 +3,6 @@
 #include <array>
 #include <vector>
 
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
-
 namespace conclave {
 namespace {
 
@@ -25,24 +21,12 @@ class Ear final : public FrameSink {
   SlotSet heard_;
 };
 
-// "slot N ...": Unavailable names the peer it is about, see exchange/exchange.h.
-SlotSet NamedIn(const absl::Status& status) {
-  SlotSet named;
-  absl::string_view words = status.message();
-  int slot = 0;
-  if (absl::IsUnavailable(status) && absl::ConsumePrefix(&words, "slot ") &&
-      absl::SimpleAtoi(words.substr(0, words.find_first_not_of("0123456789")), &slot)) {
-    named.Add(Slot{slot});
-  }
-  return named;
-}
-
 }  // namespace
 
 ConnectedAside TryEpoch(ExchangeBackend& backend, const EpochView& view, Micros limit) {
   ConnectedAside tried{view.epoch, backend.Open(view, limit), {}};
   if (!tried.status.ok()) {
-    tried.unreachable = NamedIn(tried.status);
+    tried.unreachable = PeersOf(tried.status);
     return tried;
   }
   std::vector<OutFrame> nothing;
@@ -55,7 +39,7 @@ ConnectedAside TryEpoch(ExchangeBackend& backend, const EpochView& view, Micros 
     tried.status = backend.StandbyAddress().status();
     return tried;
   }
-  tried.unreachable = NamedIn(tried.status);
+  tried.unreachable = PeersOf(tried.status);
   if (absl::IsDeadlineExceeded(tried.status)) {
     for (const Peer& peer : view.peers) {
       if (peer.slot != view.self && !ear.heard().Has(peer.slot)) tried.unreachable.Add(peer.slot);

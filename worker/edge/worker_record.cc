@@ -18,7 +18,7 @@ struct Describe {
   FlightRecorder& recorder;
 
   void Done(absl::string_view what, Epoch epoch, const absl::Status& status) const {
-    recorder.Note(what, " for epoch ", epoch.value,
+    recorder.Note(what, " for epoch ", epoch.number,
                   status.ok() ? "" : " failed: ", status.message());
   }
 
@@ -27,23 +27,24 @@ struct Describe {
     recorder.Note("welcome as slot ", welcome.slot.value);
   }
   void operator()(const Prepare& prepare) const {
-    recorder.Note("told to prepare epoch ", prepare.epoch.value, ", ", prepare.peers.size(),
+    recorder.Note("told to prepare epoch ", prepare.epoch.number, ", ", prepare.peers.size(),
                   " peers");
   }
   void operator()(const Commit& commit) const {
-    recorder.Note("told to commit epoch ", commit.epoch.value, ", first step ",
+    recorder.Note("told to commit epoch ", commit.epoch.number, ", first step ",
                   commit.first_step.value);
   }
   void operator()(const Goodbye& goodbye) const {
     recorder.Note("goodbye", goodbye.refused ? ", refused: " : ": ", goodbye.reason);
   }
   void operator()(const Load& load) const {
-    recorder.Note("told to load epoch ", load.epoch.value, " as slot ", load.slot.value);
+    recorder.Note("told to load epoch ", load.epoch.number, " as slot ", load.slot.value);
   }
   void operator()(const Connect& connect) const {
-    recorder.Note("told to connect epoch ", connect.epoch.value, ", ", connect.peers.size(),
+    recorder.Note("told to connect epoch ", connect.epoch.number, ", ", connect.peers.size(),
                   " peers");
   }
+  void operator()(const Preload&) const {}  // the edge's
   void operator()(const StepAsk&) const {}
   void operator()(const RecorderAsked&) const {}
 
@@ -70,20 +71,20 @@ struct Describe {
 
   // To the coordinator.
   void operator()(const Ready& ready) const {
-    recorder.Note("says: epoch ", ready.epoch.value,
+    recorder.Note("says: epoch ", ready.epoch.number,
                   ready.ok ? " ready" : " not ready: ", ready.error, ", last step done ",
                   ready.last_step_done.value);
   }
   void operator()(const StepBroken& broken) const {
-    recorder.Note("says: step ", broken.step.value, " of epoch ", broken.epoch.value,
+    recorder.Note("says: step ", broken.step.value, " of epoch ", broken.epoch.number,
                   " broke: ", broken.error);
   }
   void operator()(const Loaded& loaded) const {
-    recorder.Note("says: epoch ", loaded.epoch.value,
+    recorder.Note("says: epoch ", loaded.epoch.number,
                   loaded.ok ? " loaded" : " not loaded: ", loaded.error);
   }
   void operator()(const Connected& connected) const {
-    recorder.Note("says: epoch ", connected.epoch.value,
+    recorder.Note("says: epoch ", connected.epoch.number,
                   connected.ok ? " connected" : " not connected: ", connected.error);
   }
   void operator()(const LeaveAsked&) const { recorder.Note("says: drain me"); }
@@ -98,21 +99,21 @@ struct Describe {
     std::visit([this](const auto& message) { (*this)(message); }, tell.message);
   }
   void operator()(const LoadExperts& effect) const {
-    recorder.Note("loads experts for epoch ", effect.epoch.value);
+    recorder.Note("loads experts for epoch ", effect.epoch.number);
   }
   void operator()(const LoadAside& effect) const {
-    recorder.Note("loads in the background for epoch ", effect.epoch.value);
+    recorder.Note("loads in the background for epoch ", effect.epoch.number);
   }
   void operator()(const ConnectAside& effect) const {
-    recorder.Note("connects in the background for epoch ", effect.view.epoch.value);
+    recorder.Note("connects in the background for epoch ", effect.view.epoch.number);
   }
   void operator()(const SwitchToStagedExchange& effect) const {
-    recorder.Note("changes over to epoch ", effect.epoch.value);
+    recorder.Note("changes over to epoch ", effect.epoch.number);
   }
   void operator()(const DropAside&) const { recorder.Note("drops what was made ready aside"); }
   void operator()(const TrimExperts&) const { recorder.Note("drops experts it no longer owns"); }
   void operator()(const OpenExchange& effect) const {
-    recorder.Note("opens the exchange of epoch ", effect.view.epoch.value);
+    recorder.Note("opens the exchange of epoch ", effect.view.epoch.number);
   }
   void operator()(const StartExchange&) const {}
   void operator()(const CloseExchange&) const { recorder.Note("closes its exchange"); }
@@ -152,7 +153,7 @@ void WorkerRecord::Done(const StepResult& result) {
   const Micros began = std::max(step.asked, done_);  // a plan ahead waits for the one before it
   done_ = SteadyMicros();
   const auto& [most, second, third] = Longest(result).places;
-  recorder_.NoteWork("step ", result.step.value, " of epoch ", result.epoch.value, ": ", step.rows,
+  recorder_.NoteWork("step ", result.step.value, " of epoch ", result.epoch.number, ": ", step.rows,
                      " rows of its own, ", done_ - began, " us: ", Longest::Name(most), " ",
                      most.micros, ", ", Longest::Name(second), " ", second.micros, ", ",
                      Longest::Name(third), " ", third.micros);

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
-#include <limits>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -33,7 +32,7 @@
 namespace conclave {
 namespace {
 
-constexpr Epoch kEveryEpoch{std::numeric_limits<std::uint64_t>::max() - 1};
+constexpr Epoch kAboveEveryEpoch = Epoch::FromPacked(~std::uint64_t{0});
 
 struct LinkUp {
   std::uint64_t link;
@@ -90,7 +89,7 @@ class WorkerRunner::Impl final : public LinkListener {
   void Remember(const ToWorker& message);
   absl::Status NewIncarnation();
   void EndWith(WorkerExit exit);
-  void AbortExchange(Epoch epoch);
+  void AbortExchangesBelow(Epoch epoch);
 
   // Effects, one each. Those that end in an event at once return it.
   using Next = std::optional<WorkerEvent>;
@@ -139,12 +138,10 @@ class WorkerRunner::Impl final : public LinkListener {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<RunnerEvent> queue_;
-
   std::mutex exit_mutex_;
   std::condition_variable exit_wake_;
   std::optional<WorkerExit> exit_;
   bool stopping_ = false;  // ends the heart
-
   // The strand's.
   std::uint64_t link_now_ = 0;     // whose Hello was said, or dropped with it
   Epoch last_epoch_;               // the highest ever heard of
@@ -216,7 +213,7 @@ void WorkerRunner::Impl::StopAll() {
   exit_wake_.notify_all();
   if (heart_.joinable()) heart_.join();
   if (link_ != nullptr) link_->Stop();
-  AbortExchange(kEveryEpoch);
+  AbortExchangesBelow(kAboveEveryEpoch);
   Post(Stop{});
   if (strand_.joinable()) strand_.join();
   loader_.reset();
@@ -277,16 +274,20 @@ void WorkerRunner::Impl::OnMessage(ToWorker message) {
     link_->Send(linking_, RecorderTold{asked->ticket, recorder_.Text(kRecorderBytesMax)});
     return;
   }
+  if (const auto* preload = std::get_if<Preload>(&message)) {  // the strand waits for a frame
+    if (HeartbeatNow().value_or(Heartbeat{}).epoch == preload->epoch) loader_->Do(*preload);
+    return;
+  }
   heard_ = true;
   if (std::holds_alternative<Welcome>(message)) welcomed_ = linking_.load();
   if (const auto* prepare = std::get_if<Prepare>(&message)) {
     ready_ = false;
     // The strand may be inside an exchange of an older epoch that will never finish, the loader
     // inside the trial of one that will not come.
-    AbortExchange(Epoch{prepare->epoch.value - 1});
+    AbortExchangesBelow(prepare->epoch);
     loader_->AbortAside(prepare->epoch);
   } else if (std::holds_alternative<Goodbye>(message)) {
-    AbortExchange(kEveryEpoch);
+    AbortExchangesBelow(kAboveEveryEpoch);
     loader_->AbortAside(std::nullopt);
   }
   const bool say_again = leaving_ && std::holds_alternative<Welcome>(message);
@@ -297,7 +298,7 @@ void WorkerRunner::Impl::OnMessage(ToWorker message) {
 void WorkerRunner::Impl::OnLost(const std::string& why) {
   welcomed_ = 0;
   ready_ = false;
-  if (heard_) AbortExchange(kEveryEpoch);
+  if (heard_) AbortExchangesBelow(kAboveEveryEpoch);
   loader_->AbortAside(std::nullopt);
   if (options_.coordinator_address.empty()) {
     EndWith({true, absl::StrCat("no link to the coordinator in this process: ", why)});
@@ -305,10 +306,10 @@ void WorkerRunner::Impl::OnLost(const std::string& why) {
   Post(LinkLost{});
 }
 
-// Every epoch up to this one, on the running backend.
-void WorkerRunner::Impl::AbortExchange(Epoch epoch) {
+// Ends those of lower epochs, on the running backend.
+void WorkerRunner::Impl::AbortExchangesBelow(Epoch epoch) {
   std::lock_guard lock(incarnation_mutex_);
-  if (incarnation_ != nullptr) incarnation_->backend->Abort(epoch);
+  if (incarnation_ != nullptr) incarnation_->backend->AbortBelow(epoch);
 }
 
 // Heartbeats have a thread of their own: a busy strand is not a dead worker, and a wedged one shows

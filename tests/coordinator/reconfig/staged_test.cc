@@ -1,19 +1,19 @@
-#include "coordinator/change_over.h"
+#include "coordinator/reconfig/stage.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "world.h"
+#include "tests/coordinator/world.h"
 
 namespace conclave {
 namespace {
 
 // Two members that serve, and streams under way.
-class ChangeOverTest : public testing::Test {
+class StagedTest : public testing::Test {
  protected:
-  explicit ChangeOverTest(const CoordinatorConfig& config = ClusterOf(2)) : world_(config) {
+  explicit StagedTest(const CoordinatorConfig& config = ClusterOf(2)) : world_(config) {
     first_ = world_.Join({});
     second_ = world_.Join({});
     world_.Settle();
@@ -66,10 +66,10 @@ class ChangeOverTest : public testing::Test {
   LinkId first_, second_;
 };
 
-TEST_F(ChangeOverTest, StepsGoOnWhileANewcomerLoadsAndConnects) {
+TEST_F(StagedTest, StepsGoOnWhileANewcomerLoadsAndConnects) {
   const LinkId third = world_.Join({});
   EXPECT_EQ(Status().change.stage, "loading");
-  EXPECT_EQ(Status().change.epoch, Epoch{2});
+  EXPECT_EQ(Status().change.epoch, Epoch(1, 2));
   EXPECT_EQ(Status().change.waiting_for.size(), 3u);
   EXPECT_EQ(StateOf(2), "joining");
   const int before = world_.WorkerAt(first_)->steps_run();
@@ -77,55 +77,55 @@ TEST_F(ChangeOverTest, StepsGoOnWhileANewcomerLoadsAndConnects) {
   RunSteps(10);
   EXPECT_EQ(world_.WorkerAt(first_)->steps_run(), before + 10);
   EXPECT_EQ(Status().change.waiting_for, std::vector<Slot>{Slot{2}});
-  EXPECT_EQ(Status().epoch, Epoch{1});
-  world_.Say(third, Loaded{.epoch = Epoch{2}, .ok = true, .error = {}, .address = "w3@2"});
+  EXPECT_EQ(Status().epoch, Epoch(1, 1));
+  world_.Say(third, Loaded{.epoch = Epoch(1, 2), .ok = true, .error = {}, .address = "w3@2"});
   EXPECT_EQ(Status().change.stage, "connecting");
   RunSteps(4);
-  EXPECT_EQ(Status().epoch, Epoch{2});
+  EXPECT_EQ(Status().epoch, Epoch(1, 2));
   EXPECT_EQ(StateOf(2), "active");
   EXPECT_EQ(Status().changes[static_cast<std::size_t>(ChangeKind::kJoin)], 1u);
   EXPECT_EQ(Status().recent.back().cause, "slot 2 joins from here");
   End();
 }
 
-TEST_F(ChangeOverTest, TheNumberStaysAboveEveryOneEverHeard) {
+TEST_F(StagedTest, TheNumberStaysAboveEveryOneEverHeard) {
   Hello hello = World::HelloOf("old", {});
-  hello.last_epoch = Epoch{40};
+  hello.last_epoch = Epoch(1, 40);
   hello.last_slot = 9;
   world_.JoinAs(hello);
   RunSteps(6);
-  EXPECT_EQ(Status().epoch, Epoch{41});
+  EXPECT_EQ(Status().epoch, Epoch(2, 41));
   EXPECT_EQ(StateOf(9), "active");
   End();
 }
 
-TEST_F(ChangeOverTest, ANewcomerThatCannotLoadIsRefusedAndServiceIsUntouched) {
+TEST_F(StagedTest, ANewcomerThatCannotLoadIsRefusedAndServiceIsUntouched) {
   const LinkId third = world_.Join({});
   world_.WorkerAt(third)->said().clear();
   const std::size_t logs = world_.logs().size();
-  world_.Say(third, Loaded{.epoch = Epoch{2}, .ok = false, .error = "100 bytes of 50"});
+  world_.Say(third, Loaded{.epoch = Epoch(1, 2), .ok = false, .error = "100 bytes of 50"});
   ASSERT_TRUE(world_.dropped().contains(third));
   EXPECT_NE(world_.dropped().at(third).find("100 bytes of 50"), std::string::npos);
   EXPECT_GT(world_.logs().size(), logs);
   RunSteps(6);
-  EXPECT_EQ(Status().epoch, Epoch{1});
+  EXPECT_EQ(Status().epoch, Epoch(1, 1));
   EXPECT_EQ(Status().change.stage, "");
   End();
 }
 
-TEST_F(ChangeOverTest, TheOthersGoOnWithoutANewcomerThatFails) {
+TEST_F(StagedTest, TheOthersGoOnWithoutANewcomerThatFails) {
   JoinAs("dies", false, true, {});
   const LinkId good = world_.Join({});
   RunSteps(6);
-  EXPECT_EQ(Status().epoch, Epoch{1}) << "the second waits for the change under way";
+  EXPECT_EQ(Status().epoch, Epoch(1, 1)) << "the second waits for the change under way";
   world_.Kill(LinkId{3});
   RunSteps(6);
-  EXPECT_EQ(Status().epoch, Epoch{3});
+  EXPECT_EQ(Status().epoch, Epoch(1, 3));
   EXPECT_TRUE(world_.WorkerAt(good)->prepare().has_value());
   End();
 }
 
-TEST_F(ChangeOverTest, ANewcomerWhoseLoadStandsStillGoesOneThatCrawlsDoesNot) {
+TEST_F(StagedTest, ANewcomerWhoseLoadStandsStillGoesOneThatCrawlsDoesNot) {
   const LinkId third = world_.Join({});
   world_.WorkerAt(third)->said().clear();
   for (std::uint64_t i = 1; i <= 4; ++i) {
@@ -138,21 +138,21 @@ TEST_F(ChangeOverTest, ANewcomerWhoseLoadStandsStillGoesOneThatCrawlsDoesNot) {
   world_.Say(third, LoadProgress{.expert_bytes = 4});  // no progress
   Wait(200'000);
   EXPECT_TRUE(world_.dropped().contains(third));
-  EXPECT_EQ(Status().epoch, Epoch{1});
+  EXPECT_EQ(Status().epoch, Epoch(1, 1));
   End();
 }
 
-TEST_F(ChangeOverTest, ANewcomerThatHearsNobodyIsRefused) {
+TEST_F(StagedTest, ANewcomerThatHearsNobodyIsRefused) {
   const LinkId bad = JoinAs("deaf", false, false, {Slot{0}, Slot{1}});
   RunSteps(8);
   ASSERT_TRUE(world_.dropped().contains(bad));
   EXPECT_NE(world_.dropped().at(bad).find("links"), std::string::npos);
-  EXPECT_EQ(Status().epoch, Epoch{1});
+  EXPECT_EQ(Status().epoch, Epoch(1, 1));
   EXPECT_EQ(Status().change_given_up, "");
   End();
 }
 
-TEST_F(ChangeOverTest, ANewcomerThatNobodyHearsIsRefusedAndTheOtherJoins) {
+TEST_F(StagedTest, ANewcomerThatNobodyHearsIsRefusedAndTheOtherJoins) {
   world_.WorkerAt(first_)->deaf_to = {Slot{2}};
   const LinkId bad = world_.Join({});
   const LinkId good = world_.Join({});
@@ -164,7 +164,7 @@ TEST_F(ChangeOverTest, ANewcomerThatNobodyHearsIsRefusedAndTheOtherJoins) {
   End();
 }
 
-TEST_F(ChangeOverTest, ANewcomerThatIsSilentWhileItConnectsGoes) {
+TEST_F(StagedTest, ANewcomerThatIsSilentWhileItConnectsGoes) {
   const LinkId third = world_.Join({});
   FakeWorker* worker = world_.WorkerAt(third);
   worker->mute_aside = true;
@@ -174,15 +174,15 @@ TEST_F(ChangeOverTest, ANewcomerThatIsSilentWhileItConnectsGoes) {
   EXPECT_TRUE(world_.dropped().empty());
   Wait(300'000);
   EXPECT_TRUE(world_.dropped().contains(third));
-  EXPECT_EQ(Status().epoch, Epoch{1});
+  EXPECT_EQ(Status().epoch, Epoch(1, 1));
   End();
 }
 
-TEST_F(ChangeOverTest, MembersThatCannotReachEachOtherPutTheChangeOff) {
+TEST_F(StagedTest, MembersThatCannotReachEachOtherPutTheChangeOff) {
   world_.WorkerAt(first_)->deaf_to = {Slot{1}};
   world_.Join({});
   RunSteps(6);
-  EXPECT_EQ(Status().epoch, Epoch{1});
+  EXPECT_EQ(Status().epoch, Epoch(1, 1));
   EXPECT_EQ(Status().change.stage, "");
   EXPECT_NE(Status().change_given_up.find("slot 0 hears nothing from slot 1"), std::string::npos);
   EXPECT_EQ(StateOf(2), "joining");
@@ -198,7 +198,7 @@ TEST_F(ChangeOverTest, MembersThatCannotReachEachOtherPutTheChangeOff) {
   End();
 }
 
-TEST_F(ChangeOverTest, ANewcomerIsNotBlamedForAMemberThatNobodyHears) {
+TEST_F(StagedTest, ANewcomerIsNotBlamedForAMemberThatNobodyHears) {
   world_.WorkerAt(first_)->deaf_to = {Slot{1}};
   const LinkId third = JoinAs("third", false, false, {Slot{1}});
   RunSteps(6);
@@ -213,32 +213,32 @@ TEST_F(ChangeOverTest, ANewcomerIsNotBlamedForAMemberThatNobodyHears) {
   End();
 }
 
-TEST_F(ChangeOverTest, AMemberThatIsLostTakesWhatWasMadeReadyWithIt) {
+TEST_F(StagedTest, AMemberThatIsLostTakesWhatWasMadeReadyWithIt) {
   const LinkId third = world_.Join({});
   world_.WorkerAt(third)->said().clear();
   RunSteps(2);
   world_.Kill(second_);
   EXPECT_EQ(Status().change.stage, "preparing");
-  EXPECT_EQ(Status().change.epoch, Epoch{3}) << "2 was said to the newcomer";
+  EXPECT_EQ(Status().change.epoch, Epoch(1, 3)) << "2 was said to the newcomer";
   EXPECT_EQ(Status().change.waiting_for, std::vector<Slot>{Slot{0}}) << "members alone";
   RunSteps(8);
-  EXPECT_EQ(Status().epoch, Epoch{4}) << "then the newcomer";
+  EXPECT_EQ(Status().epoch, Epoch(1, 4)) << "then the newcomer";
   EXPECT_EQ(Status().recent.back().kind, ChangeKind::kJoin);
   End();
 }
 
-TEST_F(ChangeOverTest, ANewcomerThatDiesAtTheLastMomentCostsOnePause) {
+TEST_F(StagedTest, ANewcomerThatDiesAtTheLastMomentCostsOnePause) {
   const LinkId third = world_.Join({});
   while (Status().change.stage != "preparing") RunSteps(1);
   world_.Kill(third);
   RunSteps(6);
   EXPECT_TRUE(world_.core().ready());
   EXPECT_EQ(Status().workers.size(), 2u);
-  EXPECT_EQ(Status().epoch, Epoch{3});
+  EXPECT_EQ(Status().epoch, Epoch(1, 3));
   End();
 }
 
-TEST_F(ChangeOverTest, AMemberThatDoesNotChangeOverInTimeGoes) {
+TEST_F(StagedTest, AMemberThatDoesNotChangeOverInTimeGoes) {
   world_.Join({});
   for (int i = 0; i < 100 && Status().change.stage != "preparing"; ++i) RunSteps(1);
   ASSERT_EQ(Status().change.stage, "preparing");
@@ -252,7 +252,7 @@ TEST_F(ChangeOverTest, AMemberThatDoesNotChangeOverInTimeGoes) {
   End();
 }
 
-TEST_F(ChangeOverTest, NewcomersHelpIfTheMembersThatAreLeftCannotHoldTheExperts) {
+TEST_F(StagedTest, NewcomersHelpIfTheMembersThatAreLeftCannotHoldTheExperts) {
   World world(ClusterOf(2));
   Hello hello = World::HelloOf("a", {});
   hello.expert_memory_bytes = 800;  // 8 of 16 pairs of 100 bytes

@@ -1,11 +1,11 @@
-#include "coordinator/drain.h"
+#include "coordinator/reconfig/drain.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "world.h"
+#include "tests/coordinator/world.h"
 
 namespace conclave {
 namespace {
@@ -37,7 +37,7 @@ TEST(Drain, AnOperatorSendsAWorkerAway) {
   const ClusterStatus status = world.core().Status(world.now());
   EXPECT_EQ(status.recent.back().kind, ChangeKind::kLeave);
   EXPECT_EQ(status.recent.back().cause, "slot 1 leaves");
-  EXPECT_EQ(status.epoch, Epoch{2});
+  EXPECT_EQ(status.epoch, Epoch(1, 2));
   world.ExpectExact();
 }
 
@@ -133,7 +133,7 @@ TEST(Drain, SeveralLeaveAtOnceAndANewcomerComesWithIt) {
   world.Join({});
   world.Settle();
   EXPECT_EQ(world.core().Status(0).workers.size(), 2u);
-  EXPECT_LE(world.core().Status(0).epoch, Epoch{3}) << "the first leaves, then all the others";
+  EXPECT_LE(world.core().Status(0).epoch, Epoch(1, 3)) << "the first leaves, then all the others";
   world.ExpectExact();
 }
 
@@ -146,7 +146,7 @@ TEST(Drain, ANewcomerNeedsNoChangeToLeave) {
   EXPECT_TRUE(world.Drain("1").ok());
   EXPECT_TRUE(world.WorkerAt(second)->dismissed());
   world.Settle();
-  EXPECT_EQ(world.core().Status(0).epoch, Epoch{1});
+  EXPECT_EQ(world.core().Status(0).epoch, Epoch(1, 1));
   EXPECT_EQ(world.core().Status(0).change.stage, "");
 }
 

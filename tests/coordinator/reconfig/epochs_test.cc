@@ -1,4 +1,4 @@
-#include "coordinator/epochs.h"
+#include "coordinator/reconfig/prepare.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "world.h"
+#include "tests/coordinator/world.h"
 
 namespace conclave {
 namespace {
@@ -62,7 +62,7 @@ TEST(Epochs, ALostWorkerCostsNoRequestAndNoToken) {
   EXPECT_FALSE(world.core().ready()) << "its experts have no owner";
   world.Settle();
   EXPECT_TRUE(world.core().ready());
-  EXPECT_EQ(world.core().Status(world.now()).epoch, Epoch{2});
+  EXPECT_EQ(world.core().Status(world.now()).epoch, Epoch(1, 2));
   world.ExpectExact();
   for (const auto& [id, client] : world.clients()) EXPECT_EQ(client.ending->end, End::kLength);
 }
@@ -132,7 +132,7 @@ TEST(Epochs, AfterARestartOfTheCoordinatorOneThatDoesNotComeBackIsNotWaitedForLo
   World world(ClusterOf(3));
   for (const char* uuid : {"one", "two"}) {
     Hello hello = World::HelloOf(uuid, {});
-    hello.last_epoch = Epoch{40};
+    hello.last_epoch = Epoch(1, 40);
     world.JoinAs(hello);
     Wait(world, 2'900'000);
     EXPECT_FALSE(world.core().ready());
@@ -172,12 +172,12 @@ TEST(Epochs, ANewcomerJoinsAtAStepBoundary) {
   const LinkId newcomer = world.Join({});
   EXPECT_FALSE(world.WorkerAt(newcomer)->prepare().has_value());
   EXPECT_EQ(StateOf(world, 1), "joining");
-  EXPECT_EQ(world.core().Status(0).epoch, Epoch{1}) << "steps are under way";
+  EXPECT_EQ(world.core().Status(0).epoch, Epoch(1, 1)) << "steps are under way";
   EXPECT_TRUE(world.core().ready());
   world.Settle();
   EXPECT_EQ(StateOf(world, 1), "active");
   const ClusterStatus status = world.core().Status(world.now());
-  EXPECT_EQ(status.epoch, Epoch{2});
+  EXPECT_EQ(status.epoch, Epoch(1, 2));
   EXPECT_EQ(status.last_epoch_cause, "slot 1 joins from here");
   EXPECT_EQ(status.workers[1].experts, 8);
   world.ExpectExact();
@@ -222,10 +222,10 @@ TEST(Epochs, ABrokenStepIsRunAgain) {
   RunSteps(world, 5);
   world.WorkerAt(first)->BreakStep();
   world.Settle();
-  EXPECT_EQ(world.core().Status(0).epoch, Epoch{1}) << "the news of who is gone may be on its way";
+  EXPECT_EQ(world.core().Status(0).epoch, Epoch(1, 1)) << "the news of who is gone may be on its way";
   world.Pass(51'000);
   world.Settle();
-  EXPECT_EQ(world.core().Status(0).epoch, Epoch{2});
+  EXPECT_EQ(world.core().Status(0).epoch, Epoch(1, 2));
   EXPECT_EQ(world.core().Status(0).workers.size(), 2u);
   EXPECT_EQ(world.core().Status(0).recent.back().kind, ChangeKind::kBrokenStep);
   world.ExpectExact();
@@ -269,10 +269,10 @@ TEST(Epochs, AnOvertakenAddressIsAskedForAgain) {
   // Both have answered epoch 1; the second could not open it.
   world.WorkerAt(second)->said().clear();
   world.Say(second,
-            Ready{.epoch = Epoch{1}, .ok = false, .error = "no", .standby_address = "w2#1"});
+            Ready{.epoch = Epoch(1, 1), .ok = false, .error = "no", .standby_address = "w2#1"});
   world.Settle();
   EXPECT_TRUE(world.core().ready());
-  EXPECT_EQ(world.core().Status(0).epoch, Epoch{2});
+  EXPECT_EQ(world.core().Status(0).epoch, Epoch(1, 2));
   EXPECT_TRUE(world.dropped().empty());
   EXPECT_FALSE(world.Complained());
 }
@@ -282,7 +282,7 @@ TEST(Epochs, WhoCannotLoadGoesAndTheOthersServe) {
   world.Join({});
   const LinkId second = world.Join({});
   world.WorkerAt(second)->said().clear();
-  world.Say(second, Ready{.epoch = Epoch{1}, .ok = false, .error = "a broken file"});
+  world.Say(second, Ready{.epoch = Epoch(1, 1), .ok = false, .error = "a broken file"});
   EXPECT_TRUE(world.dropped().contains(second));
   world.Join({});
   world.Settle();
@@ -310,7 +310,7 @@ TEST(Epochs, LoadingMayTakeLongButMustGetOn) {
   const auto load = [&](Micros micros, std::uint64_t each) {
     for (; micros > 0; micros -= 100'000) {
       world.Pass(100'000);
-      world.Say(second, LoadProgress{.expert_bytes = bytes += each});
+      world.Say(second, LoadProgress{.epoch = Epoch(1, 1), .expert_bytes = bytes += each});
     }
   };
   load(60'000'000, 1);
@@ -325,12 +325,72 @@ TEST(Epochs, WhoHasStoppedLoadingMustBeReadySoon) {
   World world(ClusterOf(2));
   const LinkId second = JoinTwoOneOfThemMute(world);
   Wait(world, 4'000'000);
-  world.Say(second, LoadProgress{.expert_bytes = 1});
+  world.Say(second, LoadProgress{.epoch = Epoch(1, 1), .expert_bytes = 1});
   Wait(world, 5'000'000);
   EXPECT_TRUE(world.dropped().empty());
   Wait(world, 200'000);
   ASSERT_TRUE(world.dropped().contains(second));
   EXPECT_NE(world.dropped().at(second).find("does not load"), std::string::npos);
+}
+
+// Each loss meanwhile means another Prepare, but no more time for one that has not reacted to any.
+TEST(Epochs, WhoIsStuckIsNotWaitedForAnewWhenAnotherIsLost) {
+  World world(ClusterOf(4));
+  const LinkId first = world.Join({});
+  const LinkId second = world.Join({});
+  const LinkId stuck = world.Join({});
+  world.Join({});
+  world.Settle();
+  const auto deliver = [&] {
+    for (const LinkId link : {first, second}) {
+      while (world.WorkerAt(link) != nullptr && !world.WorkerAt(link)->said().empty()) {
+        world.Deliver(link);
+      }
+    }
+  };
+  world.Kill(LinkId{4});
+  deliver();
+  Wait(world, 4'000'000);
+  world.Kill(second);
+  deliver();
+  Wait(world, 1'000'000);
+  EXPECT_TRUE(world.dropped().empty());
+  Wait(world, 100'000);
+  EXPECT_TRUE(world.dropped().contains(stuck)) << "5 s after the first Prepare";
+  EXPECT_FALSE(world.dropped().contains(first));
+  world.Settle();
+  EXPECT_TRUE(world.core().ready());
+}
+
+// The load of the epoch before was going on well.
+TEST(Epochs, WhoWasLoadingForTheEpochBeforeHasTimeForTheNext) {
+  World world(ClusterOf(3));
+  world.Join({});
+  const LinkId second = world.Join({});
+  const LinkId third = world.Join({});
+  world.Settle();
+  world.Kill(LinkId{1});
+  for (std::uint64_t i = 0; i < 60; ++i) {
+    world.Pass(100'000);
+    world.Say(third, LoadProgress{.epoch = Epoch(1, 2), .expert_bytes = i});
+  }
+  EXPECT_TRUE(world.dropped().contains(second)) << "it does not even load";
+  EXPECT_EQ(world.core().Status(world.now()).change.epoch, Epoch(1, 3));
+  EXPECT_FALSE(world.dropped().contains(third));
+  Wait(world, 4'000'000);
+  EXPECT_FALSE(world.dropped().contains(third));
+  Wait(world, 300'000);
+  EXPECT_TRUE(world.dropped().contains(third));
+}
+
+TEST(Epochs, ALoadForAnotherEpochIsNoSignOfLife) {
+  World world(ClusterOf(2));
+  const LinkId second = JoinTwoOneOfThemMute(world);
+  for (std::uint64_t i = 0; i < 52; ++i) {
+    world.Pass(100'000);
+    world.Say(second, LoadProgress{.epoch = Epoch(1, 9), .expert_bytes = i});
+  }
+  EXPECT_TRUE(world.dropped().contains(second));
 }
 
 TEST(Epochs, SilenceIsDeath) {
