@@ -9,10 +9,14 @@
 #include "coordinator/admission.h"
 #include "coordinator/attach.h"
 #include "coordinator/audit.h"
-#include "coordinator/cast.h"
-#include "coordinator/change_over.h"
-#include "coordinator/drain.h"
-#include "coordinator/epochs.h"
+#include "coordinator/reconfig/advance.h"
+#include "coordinator/reconfig/broken_step.h"
+#include "coordinator/reconfig/connect.h"
+#include "coordinator/reconfig/drain.h"
+#include "coordinator/reconfig/join.h"
+#include "coordinator/reconfig/lose_worker.h"
+#include "coordinator/reconfig/prepare.h"
+#include "coordinator/reconfig/stage.h"
 #include "coordinator/results.h"
 #include "coordinator/scheduler.h"
 #include "coordinator/state.h"
@@ -76,13 +80,13 @@ class CoordinatorCore::Impl {
   }
 
   void On(const WorkerGone& event, CoordinatorOutbox& outbox) {
-    LoseLink(state_, event.link, event.now, event.reason, outbox);
+    LoseWorker(state_, event.link, event.now, event.reason, outbox);
   }
 
   void On(const Ticked& event, CoordinatorOutbox& outbox) {
     Watch(state_, event.now, outbox);
     EndOverdue(event.now, outbox);
-    CheckLeavers(state_, event.now);
+    CheckBlockedDrains(state_, event.now);
     EndUnavailable(event.now, outbox);
     SampleRates(state_, event.now);
   }
@@ -96,11 +100,10 @@ class CoordinatorCore::Impl {
 
   // After every event: what became possible.
   void Proceed(Micros now, CoordinatorOutbox& outbox) {
-    AdvanceEpochs(state_, now, outbox);
+    AdvanceReconfig(state_, now, outbox);
     const auto ahead =
         static_cast<std::size_t>(std::clamp(state_.config.plans_ahead, 1, kPlansAheadMax));
-    while (state_.phase == ServicePhase::kServing && !state_.planning_stopped &&
-           state_.in_flight.size() < ahead) {
+    while (state_.reconfig.MayPlan() && state_.in_flight.size() < ahead) {
       std::optional<StepPlan> plan = PlanStep(state_, now);
       if (!plan.has_value()) return;
       Send(*plan, outbox);
@@ -132,35 +135,18 @@ class CoordinatorCore::Impl {
   }
 
   void EndUnavailable(Micros now, CoordinatorOutbox& outbox) {
-    if (state_.phase != ServicePhase::kGathering) return;
+    if (!state_.reconfig.gathering()) return;
     for (const RequestId id : state_.requests.All()) {
       Request& request = *state_.requests.Find(id);
-      const Micros since = std::max(request.order.arrived, state_.unready_since.value_or(0));
+      const Micros since = std::max(request.order.arrived, state_.reconfig.unready_since.value_or(0));
       if (now - since <= state_.config.unavailable_limit) continue;
       EndRequest(state_, request, now,
-                 {.end = End::kUnavailable, .message = state_.not_ready_because}, outbox);
+                 {.end = End::kUnavailable, .message = state_.reconfig.not_ready_because}, outbox);
     }
   }
 
   void Take(WorkerLink& link, Micros now, const Hello& hello, CoordinatorOutbox& outbox) {
-    const bool alone = std::ranges::none_of(state_.membership.links(),
-                                            [](const auto& each) { return each.second.greeted; });
-    if (alone && state_.requests.size() == 0) state_.membership.ForgetReference();
-    const absl::StatusOr<Slot> slot = state_.membership.Greet(link, hello, state_.model.facts);
-    if (!slot.ok()) {
-      const std::string why(slot.status().message());
-      outbox.push_back(TellWorker{link.id, Goodbye{.reason = why, .refused = true}});
-      DropWorker(state_, link.id, now, why, outbox);
-      return;
-    }
-    outbox.push_back(TellWorker{link.id, Welcome{.slot = *slot}});
-    const std::string cause = absl::StrCat("slot ", slot->value, " joins from ", hello.address);
-    Log(outbox, LogLine::Level::kInfo, cause);
-    state_.epoch_proposed = std::max(state_.epoch_proposed, hello.last_epoch);
-    state_.hello_last = now;
-    state_.few_tried = false;
-    if (state_.phase == ServicePhase::kGathering) state_.change_cause = cause;
-    NoticeChange(state_, now);
+    TakeHello(state_, link, now, hello, outbox);
   }
 
   void Take(WorkerLink& link, Micros now, const Ready& ready, CoordinatorOutbox& outbox) {

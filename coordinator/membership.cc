@@ -42,6 +42,11 @@ WorkerLink* Membership::Find(LinkId id) {
   return found == links_.end() ? nullptr : &found->second;
 }
 
+const WorkerLink* Membership::Find(LinkId id) const {
+  const auto found = links_.find(id);
+  return found == links_.end() ? nullptr : &found->second;
+}
+
 const WorkerLink* Membership::AtSlot(Slot slot) const {
   for (const auto& [id, link] : links_) {
     if (link.greeted && link.slot == slot) return &link;

@@ -38,7 +38,8 @@ class Membership {
  public:
   // False when the link is known already or there is no room for more: drop it.
   bool Arrive(LinkId id, Micros now);
-  WorkerLink* Find(LinkId id);
+  WorkerLink* Find(LinkId id);  // null: it is gone
+  const WorkerLink* Find(LinkId id) const;
   const WorkerLink* AtSlot(Slot slot) const;  // null: nobody
   void Remove(LinkId id);
   const std::map<LinkId, WorkerLink>& links() const { return links_; }

@@ -212,16 +212,19 @@ std::optional<Placement> Repair(const PlacementAsk& ask) {
 
 }  // namespace
 
-absl::StatusOr<Placement> PlaceExperts(const PlacementAsk& ask) {
-  CONCLAVE_CHECK(!ask.slots.empty());
+absl::Status CheckRoom(const PlacementAsk& ask) {
   std::int64_t room = 0;
   for (const Share& share : SharesOf(ask, 1)) room += share.room;
   const auto pairs = static_cast<std::int64_t>(ask.moe_layers) * ask.experts;
-  if (room < pairs) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the experts do not fit: ", pairs, " of ", ask.expert_bytes, " bytes, and ",
-                     ask.slots.size(), " workers have room for ", room));
-  }
+  if (room >= pairs) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("the experts do not fit: ", pairs, " of ", ask.expert_bytes, " bytes, and ",
+                   ask.slots.size(), " workers have room for ", room));
+}
+
+absl::StatusOr<Placement> PlaceExperts(const PlacementAsk& ask) {
+  CONCLAVE_CHECK(!ask.slots.empty());
+  if (absl::Status status = CheckRoom(ask); !status.ok()) return status;
   if (ask.repair) {
     if (std::optional<Placement> repaired = Repair(ask)) return *std::move(repaired);
   }

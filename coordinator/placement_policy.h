@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "protocol/placement.h"
 
@@ -31,5 +32,8 @@ struct PlacementAsk {
 // its memory is too small for that. An expert moves only if its owner is gone or has more than its
 // count. Ties by id. FailedPrecondition when the experts do not fit; the message has both sizes.
 absl::StatusOr<Placement> PlaceExperts(const PlacementAsk& ask);
+
+// Whether PlaceExperts would succeed, and if not, the same message: it looks at memory alone.
+absl::Status CheckRoom(const PlacementAsk& ask);
 
 }  // namespace conclave

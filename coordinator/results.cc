@@ -190,7 +190,7 @@ Reception ReceiveResult(CoordinatorState& state, const WorkerLink& link, Micros 
     state.step_ended = now;
     state.in_flight.pop_front();
     ++state.totals.steps;
-    state.breaks_without_step = 0;
+    state.reconfig.StepFinished();
   }
   return {};
 }

@@ -18,6 +18,7 @@
 #include "coordinator/kv_blocks.h"
 #include "coordinator/membership.h"
 #include "coordinator/move_pace.h"
+#include "coordinator/reconfig/reconfig.h"
 #include "coordinator/requests.h"
 #include "text/text.h"
 
@@ -81,50 +82,6 @@ struct Totals {
   std::vector<std::uint64_t> expert_rows;  // [MoE layer][expert]
 };
 
-// An epoch being prepared.
-struct Formation {
-  Prepare prepare;
-  enum class Answer : std::uint8_t { kPending, kReady, kFailed };
-  struct Member {
-    LinkId link;
-    std::string address;  // as the view says
-    Answer answer = Answer::kPending;
-  };
-  std::vector<Member> members;  // rising slot
-  Micros started = 0;
-  bool beside = false;  // it was made ready beside the running epoch: nothing is left to load
-};
-
-// A foreseen change that is made ready beside the running epoch: see coordinator/change_over.h.
-struct ChangeOver {
-  enum class Stage : std::uint8_t { kLoading, kConnecting, kMoving, kStopping };
-  struct Part {
-    LinkId link;
-    Slot slot;
-    bool newcomer = false;
-    std::string address;    // what Loaded said
-    bool answered = false;  // in this stage
-    std::string error;      // what Connected said
-    SlotSet unreachable;
-  };
-  Epoch epoch;
-  Placement placement;
-  ChangeKind kind = ChangeKind::kJoin;
-  std::string cause;
-  Stage stage = Stage::kLoading;
-  Micros stage_since = 0;
-  std::vector<Part> parts;  // who will take part, rising slot
-};
-
-// A step of the running epoch broke; who is gone may be known in a moment.
-struct StepTrouble {
-  Micros since = 0;
-  std::string why;
-  SlotSet said;  // who said so
-};
-
-enum class ServicePhase : std::uint8_t { kGathering, kPreparing, kServing };
-
 struct CoordinatorState {
   CoordinatorState(const CoordinatorConfig& configuration, ServedModel about,
                    const Text* words)
@@ -138,38 +95,9 @@ struct CoordinatorState {
   RequestTable requests;
   Totals totals;
 
-  ServicePhase phase = ServicePhase::kGathering;
-  std::string not_ready_because = "waiting for workers";
-  std::optional<Micros> unready_since;  // no epoch could be made since then
-  Epoch epoch;                          // committed
-  Epoch epoch_proposed;                 // the highest ever said to anyone
-  Placement placement;                  // committed
-  Placement placement_proposed;         // what workers may have begun to load
-  bool placement_rough = false;         // made in a hurry: to be evened out in the background
-  std::optional<Formation> formation;
-  std::optional<ChangeOver> change_over;  // only while serving
-  std::optional<StepTrouble> trouble;     // likewise
-  // Who is there or wants to leave is not what it was when a change was last considered.
-  bool change_due = false;
-  ChangeKind change_kind = ChangeKind::kStart;
-  std::string change_cause;            // of the change under way, or of what keeps us from serving
-  std::optional<Micros> change_since;  // the change that is under way or due
-  bool planning_stopped = false;       // nothing new is planned until the epoch has changed
-  std::optional<Micros> stopped_since;
-  Micros retry_at = 0;          // a foreseen change that was given up is not tried again before
-  Micros retry_pause = 0;       // the last one
-  std::string given_up;         // why, until a change is made
-  bool few_tried = false;       // nobody came for so long that fewer workers than wanted were tried
-  std::int64_t blocks_short = 0;  // see Leaving, when it was last judged
-  Micros hello_last = 0;        // when someone last came
-  bool owners_lost = false;     // of some experts, since the epoch was committed
-  int breaks_without_step = 0;  // StepBroken since a step was last finished
-  int tries_without_commit = 0;
-  std::string last_epoch_cause;
-  Micros last_epoch_micros = 0;
-  std::vector<EpochChange> recent;  // the last kRecentChangesMax
-  std::array<std::uint64_t, std::size(kChangeKindNames)> changes{};
-  EpochPauses pauses;
+  Epoch epoch;          // committed
+  Placement placement;  // committed
+  Reconfig reconfig;    // how these two change
 
   std::array<std::unique_ptr<Home>, kSlotsMax> homes;  // by slot; null: no member
   std::vector<Slot> live;                              // members of the epoch, rising

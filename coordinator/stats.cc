@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "coordinator/moves.h"
+#include "coordinator/reconfig/change_status.h"
 #include "coordinator/watch.h"
 
 namespace conclave {
@@ -21,10 +21,10 @@ struct Standing {
 Standing StandingOf(const CoordinatorState& state, const WorkerLink& link,
                     std::span<const Suspect> suspects, Micros now) {
   if (!link.member) {
-    if (!state.given_up.empty()) return {"joining", state.given_up};
-    return {"joining", state.change_over.has_value() || state.formation.has_value()
-                           ? ""
-                           : state.not_ready_because};
+    const Reconfig& reconfig = state.reconfig;
+    if (!reconfig.given_up.empty()) return {"joining", reconfig.given_up};
+    const bool changing = reconfig.staged() != nullptr || reconfig.preparing();
+    return {"joining", changing ? "" : reconfig.not_ready_because};
   }
   const auto suspect = std::ranges::find(suspects, link.slot, &Suspect::slot);
   if (suspect != suspects.end()) return {"suspect", suspect->why};
@@ -35,7 +35,7 @@ Standing StandingOf(const CoordinatorState& state, const WorkerLink& link,
   if (link.draining && !link.drain_blocked_by.empty()) {
     return {"active", absl::StrCat("cannot leave yet: ", link.drain_blocked_by)};
   }
-  if (link.draining) return {"draining", state.given_up};
+  if (link.draining) return {"draining", state.reconfig.given_up};
   return {"active", ""};
 }
 
@@ -66,74 +66,12 @@ WorkerStatus WorkerStatusOf(const CoordinatorState& state, const WorkerLink& lin
   return status;
 }
 
-const char* NameOf(ChangeOver::Stage stage) {
-  switch (stage) {
-    case ChangeOver::Stage::kLoading:
-      return "loading";
-    case ChangeOver::Stage::kConnecting:
-      return "connecting";
-    case ChangeOver::Stage::kMoving:
-      return "moving";
-    case ChangeOver::Stage::kStopping:
-      return "stopping";
-  }
-  return "";
-}
-
-std::vector<Slot> WaitingFor(const CoordinatorState& state, const ChangeOver& change) {
-  std::vector<Slot> slots;
-  switch (change.stage) {
-    case ChangeOver::Stage::kLoading:
-    case ChangeOver::Stage::kConnecting:
-      for (const ChangeOver::Part& part : change.parts) {
-        if (!part.answered) slots.push_back(part.slot);
-      }
-      break;
-    case ChangeOver::Stage::kMoving:
-      for (const Slot slot : state.live) {
-        if (state.HomeAt(slot).draining && MovesPending(state, slot)) slots.push_back(slot);
-      }
-      break;
-    case ChangeOver::Stage::kStopping:
-      if (state.in_flight.empty()) break;
-      for (const PlannedPart& part : state.in_flight.front().parts) {
-        if (!part.answered) slots.push_back(part.slot);
-      }
-      break;
-  }
-  return slots;
-}
-
-ChangeStatus ChangeOf(const CoordinatorState& state, Micros now) {
-  ChangeStatus status;
-  if (state.formation.has_value()) {
-    const Formation& formation = *state.formation;
-    status = {.stage = "preparing",
-              .epoch = formation.prepare.epoch,
-              .kind = state.change_kind,
-              .cause = state.change_cause};
-    for (std::size_t i = 0; i < formation.members.size(); ++i) {
-      if (formation.members[i].answer != Formation::Answer::kPending) continue;
-      status.waiting_for.push_back(formation.prepare.peers[i].slot);
-    }
-  } else if (state.change_over.has_value()) {
-    const ChangeOver& change = *state.change_over;
-    status = {.stage = NameOf(change.stage),
-              .epoch = change.epoch,
-              .kind = change.kind,
-              .cause = change.cause,
-              .waiting_for = WaitingFor(state, change)};
-  }
-  if (!status.stage.empty()) status.since = now - state.change_since.value_or(now);
-  return status;
-}
-
 }  // namespace
 
 ClusterStatus StatusOf(const CoordinatorState& state, Micros now) {
   ClusterStatus status{.epoch = state.epoch,
                        .ready = IsReady(state),
-                       .not_ready_because = state.not_ready_because,
+                       .not_ready_because = state.reconfig.not_ready_because,
                        .model = state.model.facts};
   const std::vector<Suspect> suspects = SuspectsNow(state, now, kSuspectPart);
   for (const WorkerLink* link : state.membership.Greeted()) {
@@ -141,16 +79,17 @@ ClusterStatus StatusOf(const CoordinatorState& state, Micros now) {
   }
   status.requests_running = static_cast<int>(state.requests.running().size());
   status.requests_waiting = static_cast<int>(state.requests.waiting().size());
-  status.last_epoch_cause = state.last_epoch_cause;
-  status.last_epoch_micros = state.last_epoch_micros;
-  status.change = ChangeOf(state, now);
-  status.change_given_up = state.given_up;
-  if (!state.given_up.empty()) {
-    status.change_retry_in = std::max<Micros>(0, state.retry_at - now);
+  const Reconfig& reconfig = state.reconfig;
+  status.last_epoch_cause = reconfig.last_epoch_cause;
+  status.last_epoch_micros = reconfig.last_epoch_micros;
+  status.change = ChangeStatusOf(state, now);
+  status.change_given_up = reconfig.given_up;
+  if (!reconfig.given_up.empty()) {
+    status.change_retry_in = std::max<Micros>(0, reconfig.retry_at - now);
   }
-  status.recent = state.recent;
-  status.changes = state.changes;
-  status.pauses = state.pauses;
+  status.recent = reconfig.recent;
+  status.changes = reconfig.changes;
+  status.pauses = reconfig.pauses;
   const Totals& totals = state.totals;
   status.steps = totals.steps;
   status.prompt_tokens = totals.prompt_tokens;
@@ -167,7 +106,7 @@ ClusterStatus StatusOf(const CoordinatorState& state, Micros now) {
 }
 
 bool IsReady(const CoordinatorState& state) {
-  return state.epoch.value > 0 && state.phase != ServicePhase::kGathering && !state.owners_lost &&
+  return state.epoch.value > 0 && !state.reconfig.gathering() && !state.reconfig.experts_lost &&
          state.placement.Complete();
 }
 

@@ -4,13 +4,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "coordinator/change_over.h"
-#include "coordinator/epochs.h"
+#include "coordinator/reconfig/lose_worker.h"
 
 namespace conclave {
 namespace {
-
-constexpr int kBreaksMax = 4;  // a step that breaks so often breaks because of who says so
 
 // Whether it has finished the oldest step under way.
 bool HasAnswered(const CoordinatorState& state, Slot slot) {
@@ -30,15 +27,12 @@ void DropSilent(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) 
 }
 
 void DropSuspects(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
+  // A worker was lost a moment ago: the others may well have waited for it.
+  if (state.reconfig.forced.has_value()) return;
   for (const Suspect& suspect : SuspectsNow(state, now, 1)) {
     const Home* home = state.HomeOrNull(suspect.slot);
     if (home != nullptr) DropWorker(state, home->link, now, suspect.why, outbox);
   }
-}
-
-void EndTrouble(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
-  const StepTrouble trouble = *std::exchange(state.trouble, std::nullopt);
-  ForceChange(state, now, {.kind = ChangeKind::kBrokenStep, .cause = trouble.why}, outbox);
 }
 
 }  // namespace
@@ -49,12 +43,6 @@ void Watch(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
   state.ticked = now;
   DropSilent(state, now, outbox);
   DropSuspects(state, now, outbox);
-  if (state.trouble.has_value() &&
-      now - std::max(state.trouble->since, state.listening_since) > state.config.evidence_wait) {
-    EndTrouble(state, now, outbox);
-  }
-  DropLate(state, now, outbox);
-  CheckChangeOver(state, now, outbox);
 }
 
 void TakeHeartbeat(WorkerLink& link, Micros now, const Heartbeat& heartbeat) {
@@ -73,33 +61,11 @@ void TakeLoadProgress(WorkerLink& link, Micros now, const LoadProgress& progress
   link.expert_bytes = progress.expert_bytes;
 }
 
-void TakeBroken(CoordinatorState& state, WorkerLink& link, Micros now, const StepBroken& broken,
-                CoordinatorOutbox& outbox) {
-  const std::string why = absl::StrCat("step ", broken.step.value, " broke at slot ",
-                                       link.slot.value, ": ", broken.error);
-  Log(outbox, LogLine::Level::kWarning, why);
-  if (state.phase != ServicePhase::kServing || broken.epoch != state.epoch || !link.member) return;
-  if (!state.trouble.has_value()) {
-    // Others may say the same of this step: the first word counts.
-    if (++state.breaks_without_step > kBreaksMax) {
-      DropWorker(state, link.id, now, why, outbox);
-      return;
-    }
-    state.trouble = StepTrouble{.since = now, .why = why, .said = {}};
-    state.planning_stopped = true;
-    if (!state.stopped_since.has_value()) state.stopped_since = now;
-  }
-  state.trouble->said.Add(link.slot);
-  // Everyone is there to say so: no news to wait for.
-  const bool all =
-      std::ranges::all_of(state.live, [&](Slot slot) { return state.trouble->said.Has(slot); });
-  if (all) EndTrouble(state, now, outbox);
-}
-
 std::vector<Suspect> SuspectsNow(const CoordinatorState& state, Micros now, double part) {
   std::vector<Pulse> pulses;
   Micros since = state.listening_since;
-  if (state.formation.has_value()) since = std::max(since, state.formation->started);
+  const Preparing* preparing = state.reconfig.preparing_state();
+  if (preparing != nullptr) since = std::max(since, preparing->sent_at);
   for (const auto& [id, link] : state.membership.links()) {
     if (!link.member) continue;
     const Micros changed = std::max(link.changed, since);
@@ -118,7 +84,7 @@ std::vector<Suspect> SuspectsNow(const CoordinatorState& state, Micros now, doub
                       .link = scaled(state.config.link_limit),
                       .epoch = state.epoch,
                       // Until the next Prepare nobody has told them to leave their exchange.
-                      .serving = state.phase != ServicePhase::kPreparing},
+                      .serving = preparing == nullptr},
                      now);
 }
 

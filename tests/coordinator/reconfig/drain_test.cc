@@ -1,11 +1,11 @@
-#include "coordinator/drain.h"
+#include "coordinator/reconfig/drain.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "world.h"
+#include "tests/coordinator/world.h"
 
 namespace conclave {
 namespace {

@@ -1,19 +1,19 @@
-#include "coordinator/change_over.h"
+#include "coordinator/reconfig/stage.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "world.h"
+#include "tests/coordinator/world.h"
 
 namespace conclave {
 namespace {
 
 // Two members that serve, and streams under way.
-class ChangeOverTest : public testing::Test {
+class StagedTest : public testing::Test {
  protected:
-  explicit ChangeOverTest(const CoordinatorConfig& config = ClusterOf(2)) : world_(config) {
+  explicit StagedTest(const CoordinatorConfig& config = ClusterOf(2)) : world_(config) {
     first_ = world_.Join({});
     second_ = world_.Join({});
     world_.Settle();
@@ -66,7 +66,7 @@ class ChangeOverTest : public testing::Test {
   LinkId first_, second_;
 };
 
-TEST_F(ChangeOverTest, StepsGoOnWhileANewcomerLoadsAndConnects) {
+TEST_F(StagedTest, StepsGoOnWhileANewcomerLoadsAndConnects) {
   const LinkId third = world_.Join({});
   EXPECT_EQ(Status().change.stage, "loading");
   EXPECT_EQ(Status().change.epoch, Epoch{2});
@@ -88,7 +88,7 @@ TEST_F(ChangeOverTest, StepsGoOnWhileANewcomerLoadsAndConnects) {
   End();
 }
 
-TEST_F(ChangeOverTest, TheNumberStaysAboveEveryOneEverHeard) {
+TEST_F(StagedTest, TheNumberStaysAboveEveryOneEverHeard) {
   Hello hello = World::HelloOf("old", {});
   hello.last_epoch = Epoch{40};
   hello.last_slot = 9;
@@ -99,7 +99,7 @@ TEST_F(ChangeOverTest, TheNumberStaysAboveEveryOneEverHeard) {
   End();
 }
 
-TEST_F(ChangeOverTest, ANewcomerThatCannotLoadIsRefusedAndServiceIsUntouched) {
+TEST_F(StagedTest, ANewcomerThatCannotLoadIsRefusedAndServiceIsUntouched) {
   const LinkId third = world_.Join({});
   world_.WorkerAt(third)->said().clear();
   const std::size_t logs = world_.logs().size();
@@ -113,7 +113,7 @@ TEST_F(ChangeOverTest, ANewcomerThatCannotLoadIsRefusedAndServiceIsUntouched) {
   End();
 }
 
-TEST_F(ChangeOverTest, TheOthersGoOnWithoutANewcomerThatFails) {
+TEST_F(StagedTest, TheOthersGoOnWithoutANewcomerThatFails) {
   JoinAs("dies", false, true, {});
   const LinkId good = world_.Join({});
   RunSteps(6);
@@ -125,7 +125,7 @@ TEST_F(ChangeOverTest, TheOthersGoOnWithoutANewcomerThatFails) {
   End();
 }
 
-TEST_F(ChangeOverTest, ANewcomerWhoseLoadStandsStillGoesOneThatCrawlsDoesNot) {
+TEST_F(StagedTest, ANewcomerWhoseLoadStandsStillGoesOneThatCrawlsDoesNot) {
   const LinkId third = world_.Join({});
   world_.WorkerAt(third)->said().clear();
   for (std::uint64_t i = 1; i <= 4; ++i) {
@@ -142,7 +142,7 @@ TEST_F(ChangeOverTest, ANewcomerWhoseLoadStandsStillGoesOneThatCrawlsDoesNot) {
   End();
 }
 
-TEST_F(ChangeOverTest, ANewcomerThatHearsNobodyIsRefused) {
+TEST_F(StagedTest, ANewcomerThatHearsNobodyIsRefused) {
   const LinkId bad = JoinAs("deaf", false, false, {Slot{0}, Slot{1}});
   RunSteps(8);
   ASSERT_TRUE(world_.dropped().contains(bad));
@@ -152,7 +152,7 @@ TEST_F(ChangeOverTest, ANewcomerThatHearsNobodyIsRefused) {
   End();
 }
 
-TEST_F(ChangeOverTest, ANewcomerThatNobodyHearsIsRefusedAndTheOtherJoins) {
+TEST_F(StagedTest, ANewcomerThatNobodyHearsIsRefusedAndTheOtherJoins) {
   world_.WorkerAt(first_)->deaf_to = {Slot{2}};
   const LinkId bad = world_.Join({});
   const LinkId good = world_.Join({});
@@ -164,7 +164,7 @@ TEST_F(ChangeOverTest, ANewcomerThatNobodyHearsIsRefusedAndTheOtherJoins) {
   End();
 }
 
-TEST_F(ChangeOverTest, ANewcomerThatIsSilentWhileItConnectsGoes) {
+TEST_F(StagedTest, ANewcomerThatIsSilentWhileItConnectsGoes) {
   const LinkId third = world_.Join({});
   FakeWorker* worker = world_.WorkerAt(third);
   worker->mute_aside = true;
@@ -178,7 +178,7 @@ TEST_F(ChangeOverTest, ANewcomerThatIsSilentWhileItConnectsGoes) {
   End();
 }
 
-TEST_F(ChangeOverTest, MembersThatCannotReachEachOtherPutTheChangeOff) {
+TEST_F(StagedTest, MembersThatCannotReachEachOtherPutTheChangeOff) {
   world_.WorkerAt(first_)->deaf_to = {Slot{1}};
   world_.Join({});
   RunSteps(6);
@@ -198,7 +198,7 @@ TEST_F(ChangeOverTest, MembersThatCannotReachEachOtherPutTheChangeOff) {
   End();
 }
 
-TEST_F(ChangeOverTest, ANewcomerIsNotBlamedForAMemberThatNobodyHears) {
+TEST_F(StagedTest, ANewcomerIsNotBlamedForAMemberThatNobodyHears) {
   world_.WorkerAt(first_)->deaf_to = {Slot{1}};
   const LinkId third = JoinAs("third", false, false, {Slot{1}});
   RunSteps(6);
@@ -213,7 +213,7 @@ TEST_F(ChangeOverTest, ANewcomerIsNotBlamedForAMemberThatNobodyHears) {
   End();
 }
 
-TEST_F(ChangeOverTest, AMemberThatIsLostTakesWhatWasMadeReadyWithIt) {
+TEST_F(StagedTest, AMemberThatIsLostTakesWhatWasMadeReadyWithIt) {
   const LinkId third = world_.Join({});
   world_.WorkerAt(third)->said().clear();
   RunSteps(2);
@@ -227,7 +227,7 @@ TEST_F(ChangeOverTest, AMemberThatIsLostTakesWhatWasMadeReadyWithIt) {
   End();
 }
 
-TEST_F(ChangeOverTest, ANewcomerThatDiesAtTheLastMomentCostsOnePause) {
+TEST_F(StagedTest, ANewcomerThatDiesAtTheLastMomentCostsOnePause) {
   const LinkId third = world_.Join({});
   while (Status().change.stage != "preparing") RunSteps(1);
   world_.Kill(third);
@@ -238,7 +238,7 @@ TEST_F(ChangeOverTest, ANewcomerThatDiesAtTheLastMomentCostsOnePause) {
   End();
 }
 
-TEST_F(ChangeOverTest, AMemberThatDoesNotChangeOverInTimeGoes) {
+TEST_F(StagedTest, AMemberThatDoesNotChangeOverInTimeGoes) {
   world_.Join({});
   for (int i = 0; i < 100 && Status().change.stage != "preparing"; ++i) RunSteps(1);
   ASSERT_EQ(Status().change.stage, "preparing");
@@ -252,7 +252,7 @@ TEST_F(ChangeOverTest, AMemberThatDoesNotChangeOverInTimeGoes) {
   End();
 }
 
-TEST_F(ChangeOverTest, NewcomersHelpIfTheMembersThatAreLeftCannotHoldTheExperts) {
+TEST_F(StagedTest, NewcomersHelpIfTheMembersThatAreLeftCannotHoldTheExperts) {
   World world(ClusterOf(2));
   Hello hello = World::HelloOf("a", {});
   hello.expert_memory_bytes = 800;  // 8 of 16 pairs of 100 bytes

@@ -1,4 +1,4 @@
-#include "coordinator/epochs.h"
+#include "coordinator/reconfig/prepare.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "world.h"
+#include "tests/coordinator/world.h"
 
 namespace conclave {
 namespace {

@@ -1,0 +1,122 @@
+#include "coordinator/reconfig/propose.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/placement_policy.h"
+
+namespace conclave {
+namespace {
+
+using Workers = std::vector<const WorkerLink*>;
+
+std::vector<PlacementSlot> SlotsOf(const Workers& workers) {
+  std::vector<PlacementSlot> slots;
+  slots.reserve(workers.size());
+  for (const WorkerLink* link : workers) {
+    slots.push_back({link->slot, link->hello.expert_memory_bytes});
+  }
+  return slots;
+}
+
+PlacementAsk AskFor(const CoordinatorState& state, const Workers& workers,
+                    const std::vector<PlacementSlot>& slots) {
+  const ModelFacts& facts = state.model.facts;
+  return {.moe_layers = facts.moe_layers,
+          .experts = facts.experts,
+          .expert_bytes = workers.front()->hello.model.expert_bytes,
+          .slots = slots,
+          .replicas = state.config.expert_replicas};
+}
+
+absl::Status CheckRoles(const Workers& workers) {
+  if (workers.empty()) return absl::FailedPreconditionError("no worker is there");
+  if (std::ranges::none_of(
+          workers, [](const WorkerLink* link) { return link->hello.role == Role::kWorker; })) {
+    return absl::FailedPreconditionError("no worker takes sequences: all have role expert");
+  }
+  return absl::OkStatus();
+}
+
+// Where experts would lie. `repair`: every owner that is here keeps what it has, and only what has
+// no owner at all is given to somebody.
+absl::StatusOr<EpochProposal> Place(const CoordinatorState& state, Workers workers,
+                                    const Placement& before, bool repair) {
+  if (absl::Status status = CheckRoles(workers); !status.ok()) return status;
+  const std::vector<PlacementSlot> slots = SlotsOf(workers);
+  PlacementAsk ask = AskFor(state, workers, slots);
+  ask.before = &before;
+  ask.repair = repair;
+  absl::StatusOr<Placement> placement = PlaceExperts(ask);
+  if (!placement.ok()) return placement.status();
+  return EpochProposal{std::move(workers), *std::move(placement)};
+}
+
+}  // namespace
+
+absl::StatusOr<EpochProposal> ProposeAfterLoss(const CoordinatorState& state, bool fewer_will_do) {
+  const Placement& before = state.reconfig.proposed_placement;
+  Workers members, all;
+  for (const WorkerLink* link : state.membership.Greeted()) {
+    if (link->member) members.push_back(link);
+    if (link->member || !link->draining) all.push_back(link);
+  }
+  const bool anyone = !members.empty();
+  if (anyone && CanHoldExperts(state, members).ok()) {
+    return Place(state, std::move(members), before, /*repair=*/true);
+  }
+  const auto wanted = static_cast<std::size_t>(std::max(1, state.config.workers_wanted));
+  if (!anyone && all.size() < wanted && !fewer_will_do) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(all.size(), " of ", wanted, " workers are there"));
+  }
+  return Place(state, std::move(all), before, /*repair=*/anyone);
+}
+
+absl::StatusOr<EpochProposal> ProposePlanned(const CoordinatorState& state,
+                                             const std::vector<LinkId>& leavers) {
+  Workers workers = state.membership.Greeted();
+  std::erase_if(workers, [&](const WorkerLink* link) {
+    return link->member ? std::ranges::find(leavers, link->id) != leavers.end() : link->draining;
+  });
+  return Place(state, std::move(workers), state.placement, /*repair=*/false);
+}
+
+absl::Status CanHoldExperts(const CoordinatorState& state, const Workers& workers) {
+  if (absl::Status status = CheckRoles(workers); !status.ok()) return status;
+  const std::vector<PlacementSlot> slots = SlotsOf(workers);
+  return CheckRoom(AskFor(state, workers, slots));
+}
+
+Micros FewerWorkersWillDoAt(const CoordinatorState& state) {
+  const bool served_before = std::ranges::any_of(state.membership.links(), [](const auto& each) {
+    return each.second.greeted && each.second.hello.last_epoch.value > 0;
+  });
+  const Micros limit = state.config.gather_limit;
+  return state.reconfig.last_join_at +
+         (served_before ? std::min(limit, state.config.rejoin_limit) : limit);
+}
+
+std::string ExpertsWithoutOwner(const CoordinatorState& state) {
+  SlotSet live;
+  for (const Slot slot : state.live) live.Add(slot);
+  int missing = 0, first_layer = 0, first_expert = 0;
+  for (int layer = 0; layer < state.placement.moe_layers(); ++layer) {
+    for (int expert = 0; expert < state.placement.experts(); ++expert) {
+      const auto owners = state.placement.Owners(layer, expert);
+      if (std::ranges::any_of(owners, [&](std::uint8_t slot) { return live.Has(Slot{slot}); })) {
+        continue;
+      }
+      if (missing++ == 0) {
+        first_layer = layer;
+        first_expert = expert;
+      }
+    }
+  }
+  if (missing == 0) return "";
+  return absl::StrCat(missing, " experts have no owner, the first is expert ", first_expert,
+                      " of MoE layer ", first_layer);
+}
+
+}  // namespace conclave
