@@ -236,7 +236,7 @@ absl::StatusOr<Json> RunBench(EngineFlags& flags) {
                               .arrivals_max = plans.arrivals_max(),
                               .sequences_max = plans.sequences_max(),
                               .kv_blocks = plans.kv_blocks()};
-  RETURN_IF_ERROR(Apply(flags.compute, options.worker));
+  RETURN_IF_ERROR(Apply(flags.compute, /*insecure=*/false, options.worker));
   NewsLine news;
   news.Show("loading weights");
   ASSIGN_OR_RETURN(const auto cluster, BenchCluster::Start(options));

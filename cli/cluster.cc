@@ -41,7 +41,7 @@ absl::StatusOr<std::uint64_t> KvBytesEach(const ServeFlags& flags) {
   const auto workers = static_cast<std::uint64_t>(flags.workers);
   if (flags.compute.kv_memory) return *flags.compute.kv_memory / workers;
   WorkerOptions options;
-  RETURN_IF_ERROR(Apply(flags.compute, options));
+  RETURN_IF_ERROR(Apply(flags.compute, flags.coordinator.insecure, options));
   std::vector<std::string> filled;
   ASSIGN_OR_RETURN(const KernelSet kernels, SelectKernels(options.kernels, filled));
   ASSIGN_OR_RETURN(const ModelConfig model, LoadConfig(flags.coordinator.model_dir));
@@ -105,7 +105,7 @@ absl::Status LocalCluster::StartCoordinator() {
 absl::Status LocalCluster::StartEmbeddedWorker() {
   WorkerOptions options;
   options.model_dir = flags_.coordinator.model_dir;
-  RETURN_IF_ERROR(Apply(flags_.compute, options));
+  RETURN_IF_ERROR(Apply(flags_.compute, flags_.coordinator.insecure, options));
   options.hub = &hub_;
   options.coordinator = server_->InProcessChannel();
   options.log = [this](LogLevel level, std::string_view line) {
@@ -151,6 +151,11 @@ absl::StatusOr<LocalCluster::Child> LocalCluster::StartWorkerProcess(int index,
   if (!compute.ucx_transports.empty()) {
     arguments.push_back(absl::StrCat("--ucx-transports=", compute.ucx_transports));
   }
+  // All workers run on this machine, so they exchange over loopback, whatever the coordinator
+  // listens on.
+  arguments.push_back(absl::StrCat(
+      "--exchange-bind=", compute.exchange_bind.empty() ? "127.0.0.1" : compute.exchange_bind));
+  if (flags_.coordinator.insecure) arguments.push_back("--insecure");
   if (!flags_.flight_directory.empty()) {
     arguments.push_back(absl::StrCat("--flight-recorder-dir=", flags_.flight_directory));
   }

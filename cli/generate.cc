@@ -48,7 +48,7 @@ void AddFlags(CLI::App& app, GenerateFlags& flags) {
 
 int GenerateOne(Client& client, const v1::GenerateRequest& request, const GenerateFlags& flags,
                 const char* program) {
-  Answer answer;
+  Answer answer(request.output());
   const auto read = [&](const v1::GenerateResponse& part) {
     answer.Add(part);
     if (flags.json) return;

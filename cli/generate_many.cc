@@ -88,8 +88,8 @@ int GenerateMany(Client& client, const ManyAsk& ask, const char* program) {
   }
   std::atomic<bool> failed{false};
   const auto answer_line = [&](const std::string& line) {
-    Answer answer;
     const auto request = RequestFromLine(line, ReadSmallFile);
+    Answer answer = request.ok() ? Answer(request->output()) : Answer();
     grpc::Status status;
     std::string id;
     if (request.ok()) {

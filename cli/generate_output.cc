@@ -129,12 +129,14 @@ std::string Answer::Json(const std::string& id, const grpc::Status& status) cons
   object["token_ids"] = std::move(ids);
   object["text"] = whole_.text();
   object["finish_reason"] = ReasonName(whole_, status);
-  if (whole_.logprobs_size() > 0) {
+  const bool whole = whole_.has_finished();
+  if ((logprobs_ && whole) || whole_.logprobs_size() > 0) {
+    object["logprobs"] = JsonValue::array();
     for (const v1::TokenLogprob& entry : whole_.logprobs()) {
       object["logprobs"].push_back(LogprobOf(entry));
     }
   }
-  if (whole_.prompt_logprobs_size() > 0) {
+  if ((prompt_logprobs_ && whole) || whole_.prompt_logprobs_size() > 0) {
     object["prompt_logprobs"].push_back(nullptr);  // nothing comes before the first token
     for (const v1::TokenLogprob& entry : whole_.prompt_logprobs()) {
       object["prompt_logprobs"].push_back(LogprobOf(entry));

@@ -27,6 +27,11 @@ std::string StatsLine(const v1::GenerateResponse& whole);
 
 class Answer {
  public:
+  Answer() = default;
+  // `asked`: what the request wants to see. A finished answer has the key of everything it names,
+  // also when there is nothing to list: "prompt_logprobs" of a one-token prompt is [null].
+  explicit Answer(const v1::OutputOptions& asked)
+      : logprobs_(asked.has_logprobs()), prompt_logprobs_(asked.has_prompt_logprobs()) {}
   void Add(const v1::GenerateResponse& part);
 
   // One line without newline. Floats are printed so that they read back to the same bits. `id`: the
@@ -38,6 +43,8 @@ class Answer {
   const v1::GenerateResponse& whole() const { return whole_; }
 
  private:
+  bool logprobs_ = false;
+  bool prompt_logprobs_ = false;
   v1::GenerateResponse whole_;  // all parts, put together
 };
 

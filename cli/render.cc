@@ -23,6 +23,7 @@ int RunRender(int argc, const char* const* argv) {
   app.add_option("--input", input, "lines of JSON; -: standard input")
       ->type_name("FILE")
       ->capture_default_str();
+  app.add_flag("--json")->description("what comes out anyway: a JSON object per line");
   if (const auto code = ParseFlags(app, argc, argv)) return *code;
   if (model.empty() == path.empty()) {
     SayError(argv[0], "give one of --model DIR and --template FILE");

@@ -19,6 +19,7 @@ int RunTokenize(int argc, const char* const* argv) {
   app.add_option("--input", input, "lines of JSON; -: standard input")
       ->type_name("FILE")
       ->capture_default_str();
+  app.add_flag("--json")->description("what comes out anyway: a JSON object per line");
   if (const auto code = ParseFlags(app, argc, argv)) return *code;
   const auto text = LoadText(model);
   if (!text.ok()) return Fail(argv[0], text.status());

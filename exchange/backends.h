@@ -23,9 +23,13 @@ class LocalHub {
   std::shared_ptr<State> state_;
 };
 
-// Shared memory, TCP, RDMA: whatever UCX finds. FailedPrecondition when built without UCX.
+// Shared memory, TCP, RDMA: whatever UCX finds. FailedPrecondition when built without UCX,
+// or when no interface has the address to bind to.
 struct UcxOptions {
   std::string transports;  // empty: UCX's choice; else e.g. "tcp"
+  // Numeric address of the interface to listen on and to send from. "0.0.0.0": every interface.
+  // UCX authenticates nobody, so the default is not reachable from other machines.
+  std::string bind = "127.0.0.1";
   bool yield_when_idle =
       true;  // give the core away on every idle poll: needed when ranks outnumber cores
 };

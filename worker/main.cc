@@ -48,7 +48,7 @@ void AddFlags(CLI::App& app, Settings& settings) {
             "expert: owns experts only, no sequences");
   app.add_option("--admin-http", settings.admin_http, "/livez /readyz /metrics; default: none")
       ->type_name("HOST:PORT");
-  app.add_flag("--insecure", settings.insecure, "speak beyond loopback without TLS");
+  app.add_flag("--insecure", settings.insecure, "speak and exchange beyond loopback without TLS");
   AddDuration(app, "--drain", settings.drain, "at SIGTERM: how long to wait to be drained");
   AddSize(app, "--expert-memory", settings.expert_memory,
           "room for experts: it is never given more; default: no limit");
@@ -106,7 +106,7 @@ int main(int argc, char** argv) {
   Settings settings;
   AddFlags(app, settings);
   if (const auto code = ParseFlags(app, argc, argv)) return *code;
-  if (const absl::Status status = Apply(settings.compute, settings.options); !status.ok()) {
+  if (const absl::Status status = Apply(settings.compute, settings.insecure, settings.options); !status.ok()) {
     return Fail(kName, status);
   }
   if (const absl::Status exposed =

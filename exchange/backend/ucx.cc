@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "base/status.h"
+#include "exchange/backend/net_devices.h"
 #include "exchange/backend/peer_watch.h"
 #include "exchange/backend/ucx_link.h"
 #include "exchange/backend/ucx_worker.h"
@@ -101,10 +102,11 @@ absl::Status UcxBackend::Start(const UcxOptions& options) {
   } else if (!options.transports.empty()) {
     ways = {options.transports};
   }
+  ASSIGN_OR_RETURN(const std::string devices, NetDevicesAt(options.bind));
   for (const std::string& way : ways) {
     auto lane = std::make_unique<Lane>();
     lane->backend = this;
-    ASSIGN_OR_RETURN(lane->context, UcxContext::Make(way));
+    ASSIGN_OR_RETURN(lane->context, UcxContext::Make({.transports = way, .net_devices = devices}));
     RETURN_IF_ERROR(MakeStandby(*lane));
     lanes_.push_back(std::move(lane));
   }
@@ -339,14 +341,18 @@ absl::Status UcxBackend::Pushed() {
   for (const std::unique_ptr<Lane>& lane : lanes_) {
     ucp_request_param_t param{};
     const ucs_status_ptr_t request = ucp_worker_flush_nbx(lane->active->handle(), &param);
-    if (!UCS_PTR_IS_PTR(request)) continue;
+    if (request == nullptr) continue;  // nothing was left to push
+    if (UCS_PTR_IS_ERR(request)) return UcxError("pushing frames", UCS_PTR_STATUS(request));
     absl::Status status;
-    while (status.ok() && ucp_request_check_status(request) == UCS_INPROGRESS) {
+    ucs_status_t flushed = ucp_request_check_status(request);
+    while (status.ok() && flushed == UCS_INPROGRESS) {
       const bool progressed = Progress();
       status = Idle(progressed);
+      flushed = ucp_request_check_status(request);
     }
     ucp_request_free(request);
     RETURN_IF_ERROR(status);
+    if (flushed != UCS_OK) return UcxError("pushing frames", flushed);
   }
   return absl::OkStatus();
 }
@@ -403,11 +409,18 @@ void UcxBackend::Close() {
     if (request != nullptr) closing.push_back(request);
   }
   const Clock::time_point patience_ends = Clock::now() + kClosePatience;
-  for (const ucs_status_ptr_t request : closing) {
-    while (ucp_request_check_status(request) == UCS_INPROGRESS && Clock::now() < patience_ends) {
+  const auto wait_until = [&](auto ended) {
+    while (!ended() && Clock::now() < patience_ends) {
       if (!Progress()) sched_yield();
     }
+  };
+  for (const ucs_status_ptr_t request : closing) {
+    wait_until([&] { return ucp_request_check_status(request) != UCS_INPROGRESS; });
     ucp_request_free(request);
+  }
+  for (const std::unique_ptr<UcxLink>& link : links_) {
+    wait_until([&] { return link->Settled(); });
+    link->Forget();
   }
   for (const std::unique_ptr<Lane>& lane : lanes_) lane->active.reset();
   links_.clear();

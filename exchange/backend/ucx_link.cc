@@ -28,11 +28,6 @@ ucs_status_ptr_t UcxLink::Disconnect() {
     if (arrival.here && arrival.data != nullptr) ucp_am_data_release(arrival.worker, arrival.data);
     arrival = {};
   }
-  for (ucs_status_ptr_t* request : {&sending_, &fetching_}) {
-    // Freed by UCX when it completes, which the forced close below sees to.
-    if (*request != nullptr) ucp_request_free(*request);
-    *request = nullptr;
-  }
   if (endpoint_ == nullptr) return nullptr;
   ucp_request_param_t param{};
   param.op_attr_mask = UCP_OP_ATTR_FIELD_FLAGS;
@@ -40,6 +35,20 @@ ucs_status_ptr_t UcxLink::Disconnect() {
   const ucs_status_ptr_t request = ucp_ep_close_nbx(endpoint_, &param);
   endpoint_ = nullptr;
   return UCS_PTR_IS_PTR(request) ? request : nullptr;
+}
+
+bool UcxLink::Settled() {
+  for (ucs_status_ptr_t* request : {&sending_, &fetching_}) {
+    if (*request != nullptr) (void)Settle(*request);
+  }
+  return sending_ == nullptr && fetching_ == nullptr;
+}
+
+void UcxLink::Forget() {
+  for (ucs_status_ptr_t* request : {&sending_, &fetching_}) {
+    if (*request != nullptr) ucp_request_free(*request);
+    *request = nullptr;
+  }
 }
 
 void UcxLink::Begin() { received_ = false; }

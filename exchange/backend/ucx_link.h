@@ -46,8 +46,13 @@ class UcxLink {
   // Makes the endpoint. On failure the link is as before and may be tried with another worker.
   ucs_status_t Connect(ucp_worker_h worker, std::span<const char> address);
   // Gives back what waits here and starts to close the endpoint; the request, or null, is the
-  // caller's to wait for.
+  // caller's to wait for. A transfer under way is cancelled, but a close that returns at once may
+  // leave it pending for a few more progress calls: wait until Settled before the worker goes.
   ucs_status_ptr_t Disconnect();
+  // Whether no transfer is under way any more. Frees the requests of those that have ended.
+  bool Settled();
+  // Gives up the requests that are still under way; UCX frees them when they end.
+  void Forget();
 
   // A new exchange: nothing sent, nothing received.
   void Begin();

@@ -58,14 +58,18 @@ void TameProcessWideHabits() {
   });
 }
 
-absl::Status Configure(ucp_config_t* config, const std::string& transports) {
+absl::Status Set(ucp_config_t* config, const char* name, const std::string& value) {
+  const ucs_status_t status = ucp_config_modify(config, name, value.c_str());
+  return status == UCS_OK ? absl::OkStatus() : UcxError(name, status);
+}
+
+absl::Status Configure(ucp_config_t* config, const UcxContext::Options& options) {
   for (const Setting& setting : kSettings) {
-    const ucs_status_t status = ucp_config_modify(config, setting.name, setting.value);
-    if (status != UCS_OK) return UcxError(setting.name, status);
+    RETURN_IF_ERROR(Set(config, setting.name, setting.value));
   }
-  if (transports.empty()) return absl::OkStatus();
-  const ucs_status_t status = ucp_config_modify(config, "TLS", transports.c_str());
-  return status == UCS_OK ? absl::OkStatus() : UcxError("transports", status);
+  if (!options.transports.empty()) RETURN_IF_ERROR(Set(config, "TLS", options.transports));
+  if (options.net_devices.empty()) return absl::OkStatus();
+  return Set(config, "NET_DEVICES", options.net_devices);
 }
 
 }  // namespace
@@ -74,20 +78,21 @@ absl::Status UcxError(const char* what, ucs_status_t status) {
   return absl::UnavailableError(absl::StrCat(what, ": ", ucs_status_string(status)));
 }
 
-absl::StatusOr<std::unique_ptr<UcxContext>> UcxContext::Make(const std::string& transports) {
+absl::StatusOr<std::unique_ptr<UcxContext>> UcxContext::Make(const Options& options) {
   TameProcessWideHabits();
   ucp_config_t* config = nullptr;
   ucs_status_t status = ucp_config_read(nullptr, nullptr, &config);
   if (status != UCS_OK) return UcxError("reading UCX's settings", status);
   const std::unique_ptr<ucp_config_t, void (*)(ucp_config_t*)> owner(config, ucp_config_release);
-  RETURN_IF_ERROR(Configure(config, transports));
+  RETURN_IF_ERROR(Configure(config, options));
   ucp_params_t params{};
   params.field_mask = UCP_PARAM_FIELD_FEATURES;
   params.features = UCP_FEATURE_AM;
   ucp_context_h handle = nullptr;
   status = ucp_init(&params, config, &handle);
   if (status != UCS_OK) {
-    return UcxError(absl::StrCat("starting UCX with transports '", transports, "'").c_str(),
+    return UcxError(absl::StrCat("starting UCX with transports '", options.transports, "' on devices '",
+                                 options.net_devices, "'").c_str(),
                     status);
   }
   return std::unique_ptr<UcxContext>(new UcxContext(handle));

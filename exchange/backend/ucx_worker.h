@@ -13,8 +13,11 @@ namespace conclave {
 
 class UcxContext {
  public:
-  // `transports` as in UCX_TLS ("tcp,self", "^shm"); empty for UCX's own choice.
-  static absl::StatusOr<std::unique_ptr<UcxContext>> Make(const std::string& transports);
+  struct Options {
+    std::string transports;   // as in UCX_TLS ("tcp,self", "^shm"); empty for UCX's own choice
+    std::string net_devices;  // as in UCX_NET_DEVICES ("lo"); empty for every device
+  };
+  static absl::StatusOr<std::unique_ptr<UcxContext>> Make(const Options& options);
   ~UcxContext();
   UcxContext(const UcxContext&) = delete;
   UcxContext& operator=(const UcxContext&) = delete;

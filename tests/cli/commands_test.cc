@@ -99,7 +99,7 @@ TEST_F(Serving, JsonHasTheContractsKeys) {
 
 TEST_F(Serving, TextAndIdsAreTheSamePrompt) {
   const RunResult tokens =
-      Conclave({"tokenize", "--model", ModelDir()}, R"({"text": "Once upon"})");
+      Conclave({"tokenize", "--json", "--model", ModelDir()}, R"({"text": "Once upon"})");
   ASSERT_EQ(tokens.code, 0) << tokens.err;
   std::string ids = json::parse(tokens.out)["ids"].dump();
   const json text = GenerateJson({"--temperature", "0", "--max-tokens", "8", "Once upon"});
@@ -260,7 +260,7 @@ TEST(Commands, VersionAndHelp) {
 
 TEST(Commands, RenderWithModelAndTemplate) {
   const std::string line = R"({"messages": [{"role": "user", "content": "hi"}]})";
-  const RunResult model = Conclave({"render", "--model", ModelDir()}, line);
+  const RunResult model = Conclave({"render", "--json", "--model", ModelDir()}, line);
   ASSERT_EQ(model.code, 0) << model.err;
   EXPECT_THAT(json::parse(model.out)["prompt"].get<std::string>(), HasSubstr("<|im_start|>user"));
   const TempDir dir;

@@ -71,6 +71,24 @@ TEST(Output, PutsPartsTogether) {
   EXPECT_EQ(json::parse(TwoParts().Json("mine", grpc::Status::OK))["id"], "mine");
 }
 
+// One token has nothing before it: the list says so, it is not left out.
+TEST(Output, PromptLogprobsOfAOneTokenPromptAreANull) {
+  v1::OutputOptions asked;
+  asked.set_prompt_logprobs(2);
+  asked.set_logprobs(0);
+  Answer answer(asked);
+  v1::GenerateResponse last;
+  last.mutable_finished()->set_reason(v1::FINISH_REASON_LENGTH);
+  answer.Add(last);
+  const json object = json::parse(answer.Json("x", grpc::Status::OK));
+  EXPECT_EQ(object["prompt_logprobs"], json::parse("[null]"));
+  EXPECT_EQ(object["logprobs"], json::array());
+  // A request that failed before it began has said nothing of either.
+  const json failed = json::parse(
+      Answer(asked).Json("x", grpc::Status(grpc::StatusCode::UNAVAILABLE, "no worker")));
+  EXPECT_FALSE(failed.contains("prompt_logprobs"));
+}
+
 TEST(Output, FloatsReadBackToTheSameBits) {
   std::uint32_t bits = 0x80000001;  // the smallest negative one
   for (int i = 0; i < 2000; ++i, bits = bits * 1664525U + 1013904223U) {

@@ -1,12 +1,12 @@
 #include "worker/edge/thread_pool.h"
 
-#include <immintrin.h>
 #include <pthread.h>
 #include <sched.h>
 
 #include <string>
 
 #include "kernels/kernel_set.h"
+#include "worker/edge/cpu_relax.h"
 #include "worker/edge/threads.h"
 
 namespace conclave {
@@ -50,7 +50,7 @@ void ThreadPool::Run(Work work) {
   work(Lane{0, count(), &ticket_});
   for (int spins = 0; left_.load(std::memory_order_acquire) > 0; ++spins) {
     if (spins < kJoinSpins) {
-      _mm_pause();
+      CpuRelax();
     } else {
       sched_yield();  // a helper may need this core to finish
     }
@@ -63,7 +63,7 @@ std::uint32_t ThreadPool::AwaitRound(std::uint32_t last) {
     const std::uint32_t round = round_.load(std::memory_order_acquire);
     if (round != last) return round;
     if (turn < kSpins) {
-      _mm_pause();
+      CpuRelax();
     } else {
       sched_yield();
     }
