@@ -146,6 +146,10 @@ struct TellWorker {
   LinkId link;
   ToWorker message;
 };
+struct TellWorkers {  // the same to several: the edge encodes it once
+  std::vector<LinkId> links;
+  ToWorker message;
+};
 struct DropLink {
   LinkId link;
   std::string reason;
@@ -159,7 +163,10 @@ struct LogLine {
   enum class Level : std::uint8_t { kInfo, kWarning, kError } level;
   std::string text;
 };
-using CoordinatorEffect = std::variant<TellClient, TellWorker, DropLink, TellAdmin, LogLine>;
+using CoordinatorEffect = std::variant<TellClient, TellWorker, TellWorkers, DropLink,
+                                       TellAdmin, LogLine>;
 using CoordinatorOutbox = std::vector<CoordinatorEffect>;
+// Replaces every TellWorkers by one TellWorker per link, in its place.
+CoordinatorOutbox OneByOne(CoordinatorOutbox outbox);
 
 }  // namespace conclave

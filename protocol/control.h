@@ -33,7 +33,7 @@
 
 namespace conclave {
 
-inline constexpr std::uint32_t kWireVersion = 3;
+inline constexpr std::uint32_t kWireVersion = 4;
 
 enum class Role : std::uint8_t { kWorker, kExpert };  // kExpert: owns experts only, no sequences
 

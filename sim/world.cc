@@ -87,6 +87,7 @@ void World::Tell(CoordinatorEvent event) {
   CoordinatorOutbox outbox;
   core_->Handle(event, outbox);
   core_->CheckInvariants();
+  outbox = OneByOne(std::move(outbox));
   if (args_.tamper != nullptr) args_.tamper->OfCoordinator(outbox);
   if (core_->ready()) ready_last_ = schedule_.now();
   epochs_.Handled(event, before, outbox);

@@ -51,9 +51,9 @@ void SendPrepare(CoordinatorState& state, Preparing preparing, Micros now,
   preparing.sent_at = now;
   reconfig.not_ready_because = absl::StrCat("preparing an epoch: ", reconfig.cause.text);
   ++reconfig.attempts_without_commit;
-  for (const Preparing::Member& member : preparing.members) {
-    outbox.push_back(TellWorker{member.link, preparing.prepare});
-  }
+  TellWorkers all{.links = {}, .message = preparing.prepare};
+  for (const Preparing::Member& member : preparing.members) all.links.push_back(member.link);
+  outbox.push_back(std::move(all));
   Log(outbox, LogLine::Level::kInfo,
       absl::StrCat("epoch ", preparing.prepare.epoch.value, ": prepare ", preparing.members.size(),
                    " workers, because ", reconfig.cause.text));

@@ -4,29 +4,33 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "coordinator/placement_policy.h"
+#include "coordinator/placement/assign.h"
+#include "coordinator/placement/draft.h"
+#include "coordinator/placement/repair.h"
 
 namespace conclave {
 namespace {
 
 using Workers = std::vector<const WorkerLink*>;
 
-std::vector<PlacementSlot> SlotsOf(const Workers& workers) {
-  std::vector<PlacementSlot> slots;
-  slots.reserve(workers.size());
+std::vector<PlacementWorker> AboutPlacement(const Workers& workers) {
+  std::vector<PlacementWorker> about;
+  about.reserve(workers.size());
   for (const WorkerLink* link : workers) {
-    slots.push_back({link->slot, link->hello.expert_memory_bytes});
+    about.push_back({.slot = link->slot,
+                     .memory_bytes = link->hello.expert_memory_bytes,
+                     .home = link->hello.role == Role::kWorker});
   }
-  return slots;
+  return about;
 }
 
 PlacementAsk AskFor(const CoordinatorState& state, const Workers& workers,
-                    const std::vector<PlacementSlot>& slots) {
+                    const std::vector<PlacementWorker>& about) {
   const ModelFacts& facts = state.model.facts;
   return {.moe_layers = facts.moe_layers,
           .experts = facts.experts,
           .expert_bytes = workers.front()->hello.model.expert_bytes,
-          .slots = slots,
+          .workers = about,
           .replicas = state.config.expert_replicas};
 }
 
@@ -44,11 +48,10 @@ absl::Status CheckRoles(const Workers& workers) {
 absl::StatusOr<EpochProposal> Place(const CoordinatorState& state, Workers workers,
                                     const Placement& before, bool repair) {
   if (absl::Status status = CheckRoles(workers); !status.ok()) return status;
-  const std::vector<PlacementSlot> slots = SlotsOf(workers);
-  PlacementAsk ask = AskFor(state, workers, slots);
+  const std::vector<PlacementWorker> about = AboutPlacement(workers);
+  PlacementAsk ask = AskFor(state, workers, about);
   ask.before = &before;
-  ask.repair = repair;
-  absl::StatusOr<Placement> placement = PlaceExperts(ask);
+  absl::StatusOr<Placement> placement = repair ? RepairPlacement(ask) : PlaceExperts(ask);
   if (!placement.ok()) return placement.status();
   return EpochProposal{std::move(workers), *std::move(placement)};
 }
@@ -85,8 +88,8 @@ absl::StatusOr<EpochProposal> ProposePlanned(const CoordinatorState& state,
 
 absl::Status CanHoldExperts(const CoordinatorState& state, const Workers& workers) {
   if (absl::Status status = CheckRoles(workers); !status.ok()) return status;
-  const std::vector<PlacementSlot> slots = SlotsOf(workers);
-  return CheckRoom(AskFor(state, workers, slots));
+  const std::vector<PlacementWorker> about = AboutPlacement(workers);
+  return CheckRoom(AskFor(state, workers, about));
 }
 
 Micros FewerWorkersWillDoAt(const CoordinatorState& state) {
@@ -101,22 +104,18 @@ Micros FewerWorkersWillDoAt(const CoordinatorState& state) {
 std::string ExpertsWithoutOwner(const CoordinatorState& state) {
   SlotSet live;
   for (const Slot slot : state.live) live.Add(slot);
-  int missing = 0, first_layer = 0, first_expert = 0;
-  for (int layer = 0; layer < state.placement.moe_layers(); ++layer) {
-    for (int expert = 0; expert < state.placement.experts(); ++expert) {
-      const auto owners = state.placement.Owners(layer, expert);
-      if (std::ranges::any_of(owners, [&](std::uint8_t slot) { return live.Has(Slot{slot}); })) {
-        continue;
-      }
-      if (missing++ == 0) {
-        first_layer = layer;
-        first_expert = expert;
-      }
-    }
+  const auto lives = [&](std::uint8_t slot) { return slot != kNoOwner && live.Has(Slot{slot}); };
+  const std::span<const ExpertOwners> all = state.placement.all();
+  int missing = 0;
+  std::size_t first = 0;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (std::ranges::any_of(all[i].slots, lives)) continue;
+    if (missing++ == 0) first = i;
   }
   if (missing == 0) return "";
-  return absl::StrCat(missing, " experts have no owner, the first is expert ", first_expert,
-                      " of MoE layer ", first_layer);
+  const auto experts = static_cast<std::size_t>(state.placement.experts());
+  return absl::StrCat(missing, " experts have no owner, the first is expert ", first % experts,
+                      " of MoE layer ", first / experts);
 }
 
 }  // namespace conclave

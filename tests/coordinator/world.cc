@@ -140,7 +140,7 @@ void World::Handle(const CoordinatorEvent& event) {
   CoordinatorOutbox outbox;
   core_->Handle(event, outbox);
   core_->CheckInvariants();
-  for (const CoordinatorEffect& effect : outbox) Carry(effect);
+  for (const CoordinatorEffect& effect : OneByOne(std::move(outbox))) Carry(effect);
 }
 
 void World::Carry(const CoordinatorEffect& effect) {
