@@ -57,10 +57,12 @@ class Quotas {
   }
   // Nobody may take more: from now on memory alone counts. False: it did before.
   bool Lift() {
-    if (lifted_) return false;
-    lifted_ = true;
-    for (int w = 0; w < draft_.workers(); ++w) times_.Admit(w);
+    if (std::exchange(lifted_, true)) return false;
+    AdmitAll();
     return true;
+  }
+  void AdmitAll() {
+    for (int w = 0; w < draft_.workers(); ++w) times_.Admit(w);
   }
 
  private:
@@ -167,7 +169,9 @@ void AddMissingCopies(PlacementDraft& draft, int copies) {
         draft.Add(owners, *to);
         times.Add(*to, weights[expert] / static_cast<float>(copies));
         quotas.Take(*to);
-      } else if (!SwapInto(draft, experts, owners)) {
+      } else if (SwapInto(draft, experts, owners)) {
+        quotas.AdmitAll();  // who has room is not what it was
+      } else {
         CONCLAVE_CHECK(copies > 1, "experts that fit have found no room");
       }
     }

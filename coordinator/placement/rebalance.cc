@@ -14,6 +14,9 @@ namespace {
 // A load must bring the two workers it concerns nearer to each other by this part of the layer's
 // mean time.
 constexpr double kGainMin = 0.02;
+// An expert gets another copy only if each of those it has needs this part of the mean at least: a
+// lighter one can as well move, which takes no memory for good.
+constexpr double kHot = 0.5;
 // An extra copy goes when its expert, with one copy less, needs less than this part of the mean.
 constexpr double kCold = 0.25;
 // A worker whose memory is not known holds no more than this many times an even share.
@@ -101,7 +104,8 @@ class LayerWork {
       if (Owners(at).Has(to)) continue;
       const double part = Part(at, 0);
       offer({.kind = Step::Kind::kMove, .at = at, .gain = Gain(from, part, to, part)});
-      if (Owners(at).size() < kReplicasMax) {
+      if (Owners(at).size() < kReplicasMax &&
+          part * draft_.slowness(from) >= kHot * times_.mean()) {
         const double shared = Part(at, 1);
         offer({.kind = Step::Kind::kCopy, .at = at, .gain = Gain(from, part - shared, to, shared)});
       }

@@ -6,33 +6,15 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/placement/assign.h"
 #include "coordinator/placement/draft.h"
+#include "coordinator/placement/rebalance.h"
 #include "coordinator/placement/repair.h"
+#include "coordinator/placement_inputs.h"
+#include "coordinator/rebalance.h"
 
 namespace conclave {
 namespace {
 
 using Workers = std::vector<const WorkerLink*>;
-
-std::vector<PlacementWorker> AboutPlacement(const Workers& workers) {
-  std::vector<PlacementWorker> about;
-  about.reserve(workers.size());
-  for (const WorkerLink* link : workers) {
-    about.push_back({.slot = link->slot,
-                     .memory_bytes = link->hello.expert_memory_bytes,
-                     .home = link->hello.role == Role::kWorker});
-  }
-  return about;
-}
-
-PlacementAsk AskFor(const CoordinatorState& state, const Workers& workers,
-                    const std::vector<PlacementWorker>& about) {
-  const ModelFacts& facts = state.model.facts;
-  return {.moe_layers = facts.moe_layers,
-          .experts = facts.experts,
-          .expert_bytes = workers.front()->hello.model.expert_bytes,
-          .workers = about,
-          .replicas = state.config.expert_replicas};
-}
 
 absl::Status CheckRoles(const Workers& workers) {
   if (workers.empty()) return absl::FailedPreconditionError("no worker is there");
@@ -43,15 +25,22 @@ absl::Status CheckRoles(const Workers& workers) {
   return absl::OkStatus();
 }
 
-// Where experts would lie. `repair`: every owner that is here keeps what it has, and only what has
-// no owner at all is given to somebody.
 absl::StatusOr<EpochProposal> Place(const CoordinatorState& state, Workers workers,
-                                    const Placement& before, bool repair) {
+                                    const Placement& before) {
   if (absl::Status status = CheckRoles(workers); !status.ok()) return status;
-  const std::vector<PlacementWorker> about = AboutPlacement(workers);
-  PlacementAsk ask = AskFor(state, workers, about);
-  ask.before = &before;
-  absl::StatusOr<Placement> placement = repair ? RepairPlacement(ask) : PlaceExperts(ask);
+  const PlacementInputs inputs(state, workers, &before);
+  absl::StatusOr<Placement> placement = PlaceExperts(inputs.ask());
+  if (!placement.ok()) return placement.status();
+  return EpochProposal{std::move(workers), *std::move(placement)};
+}
+
+// Every owner that is here keeps what it has, and only what has no owner at all is given to
+// somebody.
+absl::StatusOr<EpochProposal> Repair(const CoordinatorState& state, Workers workers,
+                                     const Placement& before) {
+  if (absl::Status status = CheckRoles(workers); !status.ok()) return status;
+  const PlacementInputs inputs(state, workers, &before);
+  absl::StatusOr<Placement> placement = RepairPlacement(inputs.ask());
   if (!placement.ok()) return placement.status();
   return EpochProposal{std::move(workers), *std::move(placement)};
 }
@@ -67,14 +56,14 @@ absl::StatusOr<EpochProposal> ProposeAfterLoss(const CoordinatorState& state, bo
   }
   const bool anyone = !members.empty();
   if (anyone && CanHoldExperts(state, members).ok()) {
-    return Place(state, std::move(members), before, /*repair=*/true);
+    return Repair(state, std::move(members), before);
   }
   const auto wanted = static_cast<std::size_t>(std::max(1, state.config.workers_wanted));
   if (!anyone && all.size() < wanted && !fewer_will_do) {
     return absl::FailedPreconditionError(
         absl::StrCat(all.size(), " of ", wanted, " workers are there"));
   }
-  return Place(state, std::move(all), before, /*repair=*/anyone);
+  return anyone ? Repair(state, std::move(all), before) : Place(state, std::move(all), before);
 }
 
 absl::StatusOr<EpochProposal> ProposePlanned(const CoordinatorState& state,
@@ -83,13 +72,19 @@ absl::StatusOr<EpochProposal> ProposePlanned(const CoordinatorState& state,
   std::erase_if(workers, [&](const WorkerLink* link) {
     return link->member ? std::ranges::find(leavers, link->id) != leavers.end() : link->draining;
   });
-  return Place(state, std::move(workers), state.placement, /*repair=*/false);
+  return Place(state, std::move(workers), state.placement);
+}
+
+EpochProposal ProposeRebalance(const CoordinatorState& state) {
+  Workers workers = Members(state);
+  const PlacementInputs inputs(state, workers, &state.placement);
+  Placement placement = Rebalance(inputs.ask(), LimitsOfOneChange(inputs.ask())).placement;
+  return {std::move(workers), std::move(placement)};
 }
 
 absl::Status CanHoldExperts(const CoordinatorState& state, const Workers& workers) {
   if (absl::Status status = CheckRoles(workers); !status.ok()) return status;
-  const std::vector<PlacementWorker> about = AboutPlacement(workers);
-  return CheckRoom(AskFor(state, workers, about));
+  return CheckRoom(PlacementInputs(state, workers, nullptr).ask());
 }
 
 Micros FewerWorkersWillDoAt(const CoordinatorState& state) {

@@ -26,6 +26,10 @@ absl::StatusOr<EpochProposal> ProposeAfterLoss(const CoordinatorState& state, bo
 absl::StatusOr<EpochProposal> ProposePlanned(const CoordinatorState& state,
                                              const std::vector<LinkId>& leavers);
 
+// For a planned change in which nobody comes or leaves: experts are placed anew by load, and copies
+// that a loss took are made again.
+EpochProposal ProposeRebalance(const CoordinatorState& state);
+
 // Whether these workers have memory for all experts; FailedPrecondition has both sizes. Much
 // cheaper than a placement.
 absl::Status CanHoldExperts(const CoordinatorState& state,

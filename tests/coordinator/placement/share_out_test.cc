@@ -89,7 +89,8 @@ TEST(ShareOut, TheExpectedTimesAreThoseOfTheServersChosen) {
           if (!worker.home) continue;
           const Slot server = placement.ServerFor(layer, expert, worker.slot);
           time[static_cast<std::size_t>(server.value)] +=
-              weights[static_cast<std::size_t>(layer * 24 + expert)] / placement.homes().size();
+              weights[static_cast<std::size_t>(layer * 24 + expert)] /
+              static_cast<float>(placement.homes().size());
         }
       }
       slowest += *std::ranges::max_element(time);
