@@ -56,6 +56,8 @@ class FakeWorker {
   std::vector<Slot> deaf_to;              // whose frames do not come
   Epoch aside() const { return aside_; }  // 0: none
   std::uint64_t digest_salt = 0;
+  // What it says its experts ran in each step. [2 MoE layers, 8 experts]
+  std::vector<std::uint32_t> expert_rows = std::vector<std::uint32_t>(16, 1);
   const std::vector<std::string>& complaints() const { return complaints_; }
 
  private:
