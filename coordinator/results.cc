@@ -166,6 +166,8 @@ void AddTotals(CoordinatorState& state, Home& home, const PlannedPart& part,
     state.totals.expert_rows[i] += result.expert_rows[i];
     home.expert_rows += result.expert_rows[i];
   }
+  state.recent_load.Add(result.expert_rows);
+  home.expert_work.Add(result.phases);
   for (const PlannedRow& row : part.rows) home.rows += static_cast<std::uint64_t>(row.count);
 }
 

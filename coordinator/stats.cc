@@ -60,9 +60,10 @@ WorkerStatus WorkerStatusOf(const CoordinatorState& state, const WorkerLink& lin
   status.rows_per_second = home.rows_per_second;
   status.expert_rows = home.expert_rows;
   for (int layer = 0; layer < state.placement.moe_layers(); ++layer) {
-    status.experts_by_layer.push_back(state.placement.OwnedBy(layer, link.slot));
-    status.experts += static_cast<int>(status.experts_by_layer.back().size());
+    const auto owned = state.placement.OwnedBy(layer, link.slot);
+    status.experts_by_layer.emplace_back(owned.begin(), owned.end());
   }
+  status.experts = state.placement.CountOwnedBy(link.slot);
   return status;
 }
 

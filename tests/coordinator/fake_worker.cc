@@ -205,7 +205,7 @@ void FakeWorker::RunStep() {
     Expect(sequences_.emplace(open.seq, std::move(sequence)).second, "open of an open sequence");
   }
   for (const Chunk& chunk : ask.part.chunks) RunChunk(chunk, result);
-  result.expert_rows.assign(16, 1);
+  result.expert_rows = expert_rows;
   result.phases.push_back({.phase = 1, .micros = 2, .bytes = 3, .ops = 4});
   last_done_ = ask.step;
   ++steps_run_;
