@@ -87,7 +87,7 @@ absl::StatusOr<EpochProposal> ProposeWithout(const CoordinatorState& state, cons
   std::erase_if(workers, [&](const WorkerLink* link) {
     return !link->member || lost.Has(link->slot);
   });
-  return Place(state, std::move(workers), state.reconfig.proposed_placement, /*repair=*/true);
+  return Repair(state, std::move(workers), state.reconfig.proposed_placement);
 }
 
 absl::Status CanHoldExperts(const CoordinatorState& state, const Workers& workers) {
