@@ -18,6 +18,11 @@ struct SlotSet {
   void Add(Slot slot) { bits[Word(slot)] |= Bit(slot); }
   bool Has(Slot slot) const { return (bits[Word(slot)] & Bit(slot)) != 0; }
   bool empty() const { return (bits[0] | bits[1]) == 0; }
+  // How many of them are lower than `slot`.
+  int CountBelow(Slot slot) const {
+    const std::uint64_t lower = bits[Word(slot)] & (Bit(slot) - 1);
+    return std::popcount(lower) + (Word(slot) == 1 ? std::popcount(bits[0]) : 0);
+  }
   int size() const { return std::popcount(bits[0]) + std::popcount(bits[1]); }
   friend bool operator==(const SlotSet&, const SlotSet&) = default;
 

@@ -225,8 +225,7 @@ absl::Status BenchCluster::OpenEpoch(const ModelConfig& model) {
   for (const auto& node : nodes_) {
     opened.push_back(node->Get<absl::StatusOr<std::string>>([&node] { return node->Open(); }));
   }
-  Prepare prepare{
-      .epoch = kEpoch, .peers = {}, .placement = Placement(model.moe_layers, model.experts)};
+  Prepare prepare{.epoch = kEpoch, .peers = {}, .placement = {}};
   absl::Status failure;
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const absl::StatusOr<std::string> address = opened[i].get();
@@ -236,9 +235,11 @@ absl::Status BenchCluster::OpenEpoch(const ModelConfig& model) {
   }
   RETURN_IF_ERROR(failure);
   const int workers = static_cast<int>(nodes_.size());
+  PlacementBuilder placement(model.moe_layers, model.experts);
   for (int l = 0; l < model.moe_layers; ++l) {
-    for (int e = 0; e < model.experts; ++e) prepare.placement.AddOwner(l, e, Slot{e % workers});
+    for (int e = 0; e < model.experts; ++e) placement.AddOwner(l, e, Slot{e % workers});
   }
+  prepare.placement = placement.Build();
   for (const auto& node : nodes_) node->Tell(prepare);
   for (const auto& node : nodes_) {
     const FromWorker said = node->Hear();

@@ -99,7 +99,7 @@ BenchWorker::BenchWorker(const CoordinatorBench& bench, const std::string& addre
       stub_(cluster::v1::ControlService::NewStub(OwnChannelTo(address))),
       stream_(stub_->Attend(&context_)),
       worker_(HelloOf(bench, number), Slot{-1}) {
-  worker_.expert_rows_every = kStepsPerExpertRows;
+  worker_.expert_rows.clear();
   {
     std::lock_guard lock(mutex_);
     Say(worker_.hello());
@@ -133,7 +133,13 @@ void BenchWorker::Hear(const ToWorker& message) {
   if (std::holds_alternative<Prepare>(message)) committed_ = 0;
   if (const auto* commit = std::get_if<Commit>(&message)) committed_ = commit->epoch.number;
   worker_.Hear(message);
-  while (worker_.HasStep()) worker_.RunStep();
+  while (worker_.HasStep()) {
+    const ModelFacts& facts = worker_.hello().model;
+    const auto pairs = static_cast<std::size_t>(facts.moe_layers * facts.experts);
+    const bool tells = worker_.steps_run() % kStepsPerExpertRows == kStepsPerExpertRows - 1;
+    worker_.expert_rows.assign(tells ? pairs : 0, 1);
+    worker_.RunStep();
+  }
   while (!worker_.said().empty()) {
     Say(worker_.said().front());
     worker_.said().pop_front();

@@ -1,5 +1,7 @@
 #include "cli/coordinator_flags.h"
 
+#include <string>
+
 #include "CLI/Validators.hpp"
 #include "base/limits.h"
 #include "cli/flags.h"
@@ -15,6 +17,16 @@ void AddEpochFlags(CLI::App& app, CoordinatorConfig& core) {
                  "when one is lost")
       ->capture_default_str()
       ->check(CLI::Range(1, kReplicasMax));
+  app.add_option_function<std::string>(
+         "--rebalance",
+         [&core](const std::string& mode) {
+           core.rebalance = mode == "auto" ? RebalanceMode::kAuto : RebalanceMode::kManual;
+         },
+         "auto: experts are placed anew by measured load when that clearly pays; manual: only when "
+         "`conclave rebalance` asks for it")
+      ->check(CLI::IsMember({"auto", "manual"}))
+      ->default_str("auto")
+      ->type_name("MODE");
   AddDuration(app, "--heartbeat-limit", core.heartbeat_limit, "a worker is silent: it is dropped");
   AddDuration(app, "--wedge-limit", core.wedge_limit,
               "a worker has something to do and makes no progress: it is dropped");

@@ -11,6 +11,12 @@
 
 namespace conclave {
 
+// When experts are placed anew by measured load.
+enum class RebalanceMode : std::uint8_t {
+  kAuto,    // when it clearly pays, and when an operator asks
+  kManual,  // only when an operator asks
+};
+
 struct CoordinatorConfig {
   int workers_wanted = 1;     // the first epoch waits for so many (role kExpert included)
   // Rows of one worker in one step; a worker's own rows_max counts, too (<= kWorkerRowsMax).
@@ -30,6 +36,8 @@ struct CoordinatorConfig {
   std::optional<int>
       chunk_tokens;         // a prompt's chunk is at most so long; unset: the budget decides
   int expert_replicas = 1;  // owners of each expert, memory permitting (<= kReplicasMax)
+  RebalanceMode rebalance = RebalanceMode::kAuto;
+  Micros rebalance_pause = 300'000'000;  // unasked, experts are placed anew no sooner after a change
   Micros heartbeat_limit = 700'000;
   // A worker with a step to run makes no progress for so long, or one that is to be ready neither
   // says so nor that it loads.

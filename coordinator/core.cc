@@ -9,6 +9,7 @@
 #include "coordinator/admission.h"
 #include "coordinator/streams/attach.h"
 #include "coordinator/audit.h"
+#include "coordinator/rebalance.h"
 #include "coordinator/reconfig/advance.h"
 #include "coordinator/reconfig/broken_step.h"
 #include "coordinator/reconfig/connect.h"
@@ -104,6 +105,7 @@ class CoordinatorCore::Impl {
     CheckBlockedDrains(state_, event.now);
     EndUnavailable(event.now, outbox);
     SampleRates(state_, event.now);
+    ConsiderRebalance(state_, event.now, outbox);
   }
 
   void On(const TextJudged& event, CoordinatorOutbox& outbox) {
@@ -112,9 +114,7 @@ class CoordinatorCore::Impl {
 
   void On(const DrainAsked& event, CoordinatorOutbox& outbox) { TakeDrain(state_, event, outbox); }
   void On(const RebalanceAsked& event, CoordinatorOutbox& outbox) {
-    outbox.push_back(TellAdmin{
-        event.ticket,
-        absl::FailedPreconditionError("experts are placed evenly by count, not by load"), ""});
+    TakeRebalance(state_, event, outbox);
   }
 
   // After every event: what became possible.

@@ -198,6 +198,10 @@ struct TellWorker {
   LinkId link;
   ToWorker message;
 };
+struct TellWorkers {  // the same to several: the edge encodes it once
+  std::vector<LinkId> links;
+  ToWorker message;
+};
 struct DropLink {
   LinkId link;
   std::string reason;
@@ -212,7 +216,9 @@ struct LogLine {
   std::string text;
 };
 using CoordinatorEffect =
-    std::variant<TellText, TellClient, TellWorker, DropLink, TellAdmin, LogLine>;
+    std::variant<TellText, TellClient, TellWorker, TellWorkers, DropLink, TellAdmin, LogLine>;
 using CoordinatorOutbox = std::vector<CoordinatorEffect>;
+// Replaces every TellWorkers by one TellWorker per link, in its place.
+CoordinatorOutbox OneByOne(CoordinatorOutbox outbox);
 
 }  // namespace conclave

@@ -169,6 +169,8 @@ void AddTotals(CoordinatorState& state, Home& home, const PlannedPart& part,
   }
   state.totals.expert_rows_in_all += expert_rows;
   home.expert_rows += expert_rows;
+  state.recent_load.Add(result.expert_rows);
+  home.expert_work.Add(result.phases);
   for (const PlannedRow& row : part.rows) home.rows += static_cast<std::uint64_t>(row.count);
 }
 

@@ -1,9 +1,6 @@
 #include "coordinator/snapshot.h"
 
 #include <algorithm>
-#include <cstddef>
-
-#include "base/limits.h"
 
 namespace conclave {
 namespace {
@@ -30,29 +27,13 @@ WorkerStatus StatusFrom(const WorkerSnapshot& worker) {
           .experts_by_layer = {}};
 }
 
-// Gives every member the experts that it owns, in one walk over the placement.
-void AddExperts(const ClusterSnapshot& snapshot, ExpertLists lists, ClusterStatus& status) {
-  const Placement& placement = *snapshot.placement;
-  std::array<WorkerStatus*, kSlotsMax> by_slot{};
-  for (std::size_t i = 0; i < status.workers.size(); ++i) {
-    if (!snapshot.members->workers[i].member) continue;
-    WorkerStatus& worker = status.workers[i];
-    by_slot[static_cast<std::size_t>(worker.slot.value)] = &worker;
-    if (lists == ExpertLists::kInclude) {
-      worker.experts_by_layer.resize(static_cast<std::size_t>(placement.moe_layers()));
-    }
-  }
+// The experts that a member owns.
+void AddExperts(const Placement& placement, ExpertLists lists, WorkerStatus& worker) {
+  worker.experts = placement.CountOwnedBy(worker.slot);
+  if (lists == ExpertLists::kOmit) return;
   for (int layer = 0; layer < placement.moe_layers(); ++layer) {
-    for (int expert = 0; expert < placement.experts(); ++expert) {
-      for (const std::uint8_t owner : placement.Owners(layer, expert)) {
-        WorkerStatus* worker = by_slot[owner];
-        if (worker == nullptr) continue;  // the owner is gone and the next epoch not made yet
-        ++worker->experts;
-        if (lists == ExpertLists::kOmit) continue;
-        worker->experts_by_layer[static_cast<std::size_t>(layer)].push_back(
-            static_cast<std::uint16_t>(expert));
-      }
-    }
+    const auto owned = placement.OwnedBy(layer, worker.slot);
+    worker.experts_by_layer.emplace_back(owned.begin(), owned.end());
   }
 }
 
@@ -66,8 +47,8 @@ ClusterStatus StatusFrom(const ClusterSnapshot& snapshot, Micros now, ExpertList
                        .model = *snapshot.model};
   for (const WorkerSnapshot& worker : members.workers) {
     status.workers.push_back(StatusFrom(worker));
+    if (worker.member) AddExperts(snapshot.placement, lists, status.workers.back());
   }
-  AddExperts(snapshot, lists, status);
   status.requests_running = snapshot.requests_running;
   status.requests_waiting = snapshot.requests_waiting;
   if (!snapshot.recent->empty()) status.last_epoch_cause = snapshot.recent->back().cause;

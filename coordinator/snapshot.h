@@ -1,5 +1,5 @@
 // The cluster as threads other than the strand see it: an immutable picture that the strand
-// publishes after each batch of events (docs/decisions/0015-published-snapshot.md). A reader holds
+// publishes after each batch of events (docs/decisions/0018-published-snapshot.md). A reader holds
 // one pointer, so it can never see half of a change. Parts that did not change are shared with
 // earlier snapshots, which makes a new one cheap; everything that grows with layers x experts is
 // computed by the reader.
@@ -75,11 +75,11 @@ struct ClusterSnapshot {
   EpochPauses pauses;
   Micros last_epoch_micros = 0;
 
+  Placement placement;  // of `epoch`; shares its tables with all copies
   // None of these is ever null.
   std::shared_ptr<const ModelFacts> model;
   std::shared_ptr<const MembersSnapshot> members;
   std::shared_ptr<const std::vector<EpochChange>> recent;        // of `epoch`, oldest first
-  std::shared_ptr<const Placement> placement;                    // of `epoch`
   std::shared_ptr<const std::vector<std::uint64_t>> expert_rows;  // at most kExpertRowsAge old
 };
 // The table of expert rows has layers x experts numbers, so it is copied this often at most.

@@ -16,6 +16,7 @@
 #include "coordinator/events.h"
 #include "coordinator/kv_blocks.h"
 #include "coordinator/membership.h"
+#include "coordinator/recent_load.h"
 #include "coordinator/reconfig/reconfig.h"
 #include "coordinator/requests.h"
 #include "coordinator/schedule/step_time.h"
@@ -40,6 +41,7 @@ struct Home {
   StepId answered;                // the last step whose result is here
   std::vector<SeqId> closes_due;  // go into the next plan; their blocks are free already
   std::uint64_t expert_rows = 0;
+  ExpertWork expert_work;  // lately
   std::uint64_t rows = 0, rows_sampled = 0;  // run so far; at the last sample of the rate
   double rows_per_second = 0;
 
@@ -108,6 +110,7 @@ struct CoordinatorState {
   std::deque<PlannedStep> in_flight;
   Micros step_ended = 0;  // when the last step was done
   StepTime step_time{config.step_target, RowCost(model.context_per_row), config.first_rows};
+  RecentLoad recent_load;
   Micros rates_since = 0;
   Micros ticked = 0;           // the last time
   Micros listening_since = 0;  // silence before does not count: this process itself stood still

@@ -103,9 +103,8 @@ void CopyCounters(const CoordinatorState& state, ClusterSnapshot& snapshot) {
 std::shared_ptr<const ClusterSnapshot> SnapshotTaker::Take(const CoordinatorState& state,
                                                            Micros now, bool members_changed) {
   if (model_ == nullptr) model_ = std::make_shared<const ModelFacts>(state.model.facts);
-  if (placement_ == nullptr || epoch_ != state.epoch) {
+  if (recent_ == nullptr || epoch_ != state.epoch) {
     epoch_ = state.epoch;
-    placement_ = std::make_shared<const Placement>(state.placement);
     recent_ = std::make_shared<const std::vector<EpochChange>>(state.reconfig.recent);
   }
   const Reconfig& reconfig = state.reconfig;
@@ -134,7 +133,7 @@ std::shared_ptr<const ClusterSnapshot> SnapshotTaker::Take(const CoordinatorStat
   snapshot->model = model_;
   snapshot->members = members_;
   snapshot->recent = recent_;
-  snapshot->placement = placement_;
+  snapshot->placement = state.placement;
   snapshot->expert_rows = expert_rows_;
   return snapshot;
 }

@@ -38,8 +38,7 @@ class SnapshotTaker {
   std::shared_ptr<const MembersSnapshot> members_;
   MembersKey key_;  // when `members_` was taken
   std::array<std::shared_ptr<const WorkerDescription>, kSlotsMax> descriptions_;  // by slot
-  Epoch epoch_;  // of `placement_` and `recent_`
-  std::shared_ptr<const Placement> placement_;
+  Epoch epoch_;  // of `recent_`
   std::shared_ptr<const std::vector<EpochChange>> recent_;
   std::shared_ptr<const std::vector<std::uint64_t>> expert_rows_;
   std::uint64_t expert_rows_in_all_ = 0;  // when `expert_rows_` was taken

@@ -1,6 +1,7 @@
 // Coordinator -> worker.
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "base/limits.h"
 #include "base/status.h"
 #include "protocol/codec_parts.h"
@@ -24,25 +25,26 @@ void PutPeers(const std::vector<ViewPeer>& in, Message& out) {
   }
 }
 
-template <typename Message>
-void PutPlacement(const Placement& in, Message& out) {
+void PutPlacement(const Placement& in, pb::Placement& out) {
   out.set_moe_layers(in.moe_layers());
   out.set_experts(in.experts());
-  out.set_owners(in.flat().data(), in.flat().size());
+  out.set_owners(in.packed().owners);
+  out.set_shares(in.packed().shares);
+  out.set_homes(in.packed().homes);
 }
 
 void Put(const Prepare& in, pb::ToWorker& out) {
   auto& prepare = *out.mutable_prepare();
   SetEpoch(in.epoch, prepare);
   PutPeers(in.peers, prepare);
-  PutPlacement(in.placement, prepare);
+  PutPlacement(in.placement, *prepare.mutable_placement());
 }
 
 void Put(const Load& in, pb::ToWorker& out) {
   auto& load = *out.mutable_load();
   SetEpoch(in.epoch, load);
   load.set_slot(in.slot.value);
-  PutPlacement(in.placement, load);
+  PutPlacement(in.placement, *load.mutable_placement());
 }
 
 void Put(const Preload& in, pb::ToWorker& out) {
@@ -50,7 +52,7 @@ void Put(const Preload& in, pb::ToWorker& out) {
   SetEpoch(in.epoch, preload);
   preload.set_slot(in.slot.value);
   preload.set_drop(in.drop);
-  PutPlacement(in.placement, preload);
+  PutPlacement(in.placement, *preload.mutable_placement());
 }
 
 void Put(const Connect& in, pb::ToWorker& out) {
@@ -142,35 +144,27 @@ absl::StatusOr<std::vector<ViewPeer>> GetPeers(const std::string& of, const Mess
   return peers;
 }
 
-template <typename Message>
-absl::StatusOr<Placement> GetPlacement(const std::string& of, const Message& in) {
+absl::StatusOr<Placement> GetPlacement(const std::string& of, const pb::Placement& in) {
   RETURN_IF_ERROR(InRange((of + ".moe_layers").c_str(), in.moe_layers(), 0, kLayersMax));
   RETURN_IF_ERROR(InRange((of + ".experts").c_str(), in.experts(), 0, kExpertsMax));
-  const auto bytes = static_cast<std::int64_t>(in.moe_layers()) * in.experts() * kReplicasMax;
-  RETURN_IF_ERROR(InRange((of + ".owners size").c_str(),
-                          static_cast<std::int64_t>(in.owners().size()), bytes, bytes));
-  const std::string field = of + ".owners";
-  std::vector<std::uint8_t> owners;
-  owners.reserve(in.owners().size());
-  for (const char owner : in.owners()) {
-    const auto slot = static_cast<std::uint8_t>(owner);
-    if (slot != 0xff) RETURN_IF_ERROR(InRange(field.c_str(), slot, 0, kSlotsMax - 1));
-    owners.push_back(slot);
-  }
-  return Placement::FromFlat(in.moe_layers(), in.experts(), std::move(owners));
+  absl::StatusOr<Placement> placement = Placement::Unpack(
+      in.moe_layers(), in.experts(),
+      {.owners = in.owners(), .shares = in.shares(), .homes = in.homes()});
+  if (placement.ok()) return placement;
+  return absl::InvalidArgumentError(absl::StrCat(of, ": ", placement.status().message()));
 }
 
 absl::StatusOr<ToWorker> Get(const pb::Prepare& in) {
   Prepare out{.epoch = EpochOf(in), .peers = {}, .placement = {}};
   ASSIGN_OR_RETURN(out.peers, GetPeers("prepare", in));
-  ASSIGN_OR_RETURN(out.placement, GetPlacement("prepare", in));
+  ASSIGN_OR_RETURN(out.placement, GetPlacement("prepare.placement", in.placement()));
   return out;
 }
 
 absl::StatusOr<ToWorker> Get(const pb::Load& in) {
   RETURN_IF_ERROR(InRange("load.slot", in.slot(), 0, kSlotsMax - 1));
   Load out{.epoch = EpochOf(in), .slot = Slot{in.slot()}, .placement = {}};
-  ASSIGN_OR_RETURN(out.placement, GetPlacement("load", in));
+  ASSIGN_OR_RETURN(out.placement, GetPlacement("load.placement", in.placement()));
   return out;
 }
 
@@ -178,7 +172,7 @@ absl::StatusOr<ToWorker> Get(const pb::Preload& in) {
   RETURN_IF_ERROR(InRange("preload.slot", in.slot(), 0, kSlotsMax - 1));
   Preload out{
       .epoch = EpochOf(in), .slot = Slot{in.slot()}, .placement = {}, .drop = in.drop()};
-  ASSIGN_OR_RETURN(out.placement, GetPlacement("preload", in));
+  ASSIGN_OR_RETURN(out.placement, GetPlacement("preload.placement", in.placement()));
   return out;
 }
 

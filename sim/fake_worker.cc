@@ -205,10 +205,7 @@ void FakeWorker::RunStep() {
     Expect(sequences_.emplace(open.seq, std::move(sequence)).second, "open of an open sequence");
   }
   for (const Chunk& chunk : ask.part.chunks) RunChunk(chunk, result);
-  if (static_cast<int>(ask.step.value % static_cast<std::uint64_t>(expert_rows_every)) == 0) {
-    const ModelFacts& facts = hello_.model;
-    result.expert_rows.assign(static_cast<std::size_t>(facts.moe_layers * facts.experts), 1);
-  }
+  result.expert_rows = expert_rows;
   result.phases.push_back({.phase = 1, .micros = 2, .bytes = 3, .ops = 4});
   last_done_ = ask.step;
   ++steps_run_;

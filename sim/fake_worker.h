@@ -57,7 +57,8 @@ class FakeWorker {
   Epoch aside() const { return aside_; }  // {0, 0}: none
   const std::vector<Preload>& preloads() const { return preloads_; }
   std::uint64_t digest_salt = 0;
-  int expert_rows_every = 1;  // steps between two results that say what the experts ran
+  // What it says its experts ran in each step. [2 MoE layers, 8 experts]
+  std::vector<std::uint32_t> expert_rows = std::vector<std::uint32_t>(16, 1);
   const std::vector<std::string>& complaints() const { return complaints_; }
 
  private:

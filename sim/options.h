@@ -77,6 +77,7 @@ struct SimOptions {
   std::vector<NodeShape> nodes;
   WorkloadOptions workload;
   FaultOptions faults;
+  std::vector<Micros> rebalances_at;  // an operator asks for experts to be placed by load
   bool skewed = false;          // a model whose router sends every token to the same experts
   Micros link_delay_max = 500;  // between coordinator and workers
   Micros wire_delay_max = 300;  // between workers

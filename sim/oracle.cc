@@ -84,10 +84,11 @@ Oracle::Oracle(const Toy& toy) : toy_(toy) {
                                .arrivals_max = toy.config.context,
                                .sequences_max = 2};
   core_ = std::make_unique<WorkerCore>(config, toy.config, kRefKernels, *shard_, lanes_, clock_);
-  Placement placement(toy.config.moe_layers, toy.config.experts);
+  PlacementBuilder builder(toy.config.moe_layers, toy.config.experts);
   for (int layer = 0; layer < toy.config.moe_layers; ++layer) {
-    for (int e = 0; e < toy.config.experts; ++e) placement.AddOwner(layer, e, Slot{0});
+    for (int e = 0; e < toy.config.experts; ++e) builder.AddOwner(layer, e, Slot{0});
   }
+  const Placement placement = builder.Build();
   CONCLAVE_CHECK(shard_->LoadMissingExperts(placement, Slot{0}).ok());
   WorkerOutbox outbox;
   core_->Handle(Told{Prepare{kEpoch, {{Slot{0}, "oracle", "nowhere"}}, placement}}, outbox);

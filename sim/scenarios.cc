@@ -272,6 +272,22 @@ SimOptions Memory(Dice& dice) {
   return options;
 }
 
+// An operator asks now and then for experts to be placed by load.
+void AddRebalances(Dice& dice, SimOptions& options) {
+  const int asks = dice.Int(1, 4);
+  const Micros within = std::max<Micros>(options.faults.heals_at, 300'000);
+  for (int i = 0; i < asks; ++i) options.rebalances_at.push_back(dice.Between(20'000, within));
+}
+
+// That, while workers come, leave and vanish.
+SimOptions Rebalance(Dice& dice) {
+  SimOptions options = dice.Percent(50) ? Elastic(dice) : Crash(dice);
+  options.skewed = dice.Percent(50);
+  options.coordinator.expert_replicas = dice.Int(1, 2);
+  AddRebalances(dice, options);
+  return options;
+}
+
 // A bit of everything at once.
 SimOptions Storm(Dice& dice) {
   SimOptions options = Elastic(dice);
@@ -283,6 +299,7 @@ SimOptions Storm(Dice& dice) {
   }
   options.workload.resume_percent = 10;
   options.workload.twice_percent = 10;
+  if (dice.Percent(50)) AddRebalances(dice, options);
   return options;
 }
 
@@ -317,6 +334,7 @@ constexpr Scenario kScenarios[] = {
     {"badjoin", "newcomers that must be refused", BadJoin, 2},
     {"elastic", "workers that join and drain, several at once", Elastic, 2},
     {"storm", "a bit of everything at once", Storm, 4},
+    {"rebalance", "experts placed by load while workers come and go", Rebalance, 2},
 };
 
 }  // namespace

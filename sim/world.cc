@@ -40,6 +40,7 @@ World::World(const Args& args)
   last_event_ = args.options.faults.heals_at;
   StartCoordinator();
   StartNodes();
+  StartOperator();
   StartClients();
   for (const Fault& fault : fault_plans_) {
     schedule_.At(fault.at, [this, &fault] { Arm(fault); });
@@ -79,7 +80,7 @@ void World::StopCoordinator(Micros down) {
   ++coordinators_;
   live_.clear();
   unended_.clear();
-  drains_.clear();
+  admin_tickets_.clear();
   for (const auto& link : links_) CloseAtCoordinator(*link, true);
   for (Client& client : clients_) LoseStream(client, false);
   schedule_.After(down, [this] {
@@ -95,6 +96,7 @@ void World::Tell(CoordinatorEvent event) {
   CoordinatorOutbox outbox;
   core_->Handle(event, outbox);
   core_->CheckInvariants();
+  outbox = OneByOne(std::move(outbox));
   if (args_.tamper != nullptr) args_.tamper->OfCoordinator(outbox);
   if (core_->ready()) ready_last_ = schedule_.now();
   epochs_.Handled(event, before, outbox);
@@ -114,7 +116,7 @@ void World::Carry(CoordinatorEffect& effect) {
   } else if (const auto* drop = std::get_if<DropLink>(&effect)) {
     DropNode(drop->link, drop->reason);
   } else if (const auto* admin = std::get_if<TellAdmin>(&effect)) {
-    if (drains_.erase(admin->ticket) == 0) complaints_.Add("[endings] an operator is told twice");
+    if (admin_tickets_.erase(admin->ticket) == 0) complaints_.Add("[endings] an operator is told twice");
     history_.Trace(schedule_.now(),
                    absl::StrCat("to the operator: ", admin->text, " ", admin->status.ToString()));
   } else if (const auto* line = std::get_if<LogLine>(&effect)) {

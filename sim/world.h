@@ -111,6 +111,7 @@ class World : private TextSink {
 
   // Nodes and their control streams.
   void StartNodes();
+  void StartOperator();
   void StartLater(int seat, Micros delay);
   void StartProcess(int seat);
   void DeafenTo(int seat);
@@ -164,6 +165,7 @@ class World : private TextSink {
   void StrikeFrames(const Fault& fault);
   void Crash(int seat);
   void Drain(int seat);
+  void AskToRebalance();
   void Heal();
   void Trouble(int seat, Micros until);
   void Unhealthy(const std::string& what);
@@ -205,7 +207,7 @@ class World : private TextSink {
   std::uint64_t endings_ = 0;              // that this coordinator has said
   std::vector<Fault> fault_plans_;
   Report report_;
-  std::set<std::uint64_t> drains_;  // tickets without an answer
+  std::set<std::uint64_t> admin_tickets_;  // tickets without an answer
   std::uint64_t next_ticket_ = 1;
   std::uint64_t next_request_ = 1;
   std::uint64_t ticks_ = 0;

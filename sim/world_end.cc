@@ -96,7 +96,7 @@ void World::CheckTheEnd() {
   if (endings != endings_) {
     complaints_.Add(absl::StrCat("[endings] ", endings, " counted, ", endings_, " sent"));
   }
-  if (!drains_.empty()) complaints_.Add("[endings] an operator got no answer");
+  if (!admin_tickets_.empty()) complaints_.Add("[endings] an operator got no answer");
   for (const Seat& seat : seats_) {
     if (seat.leaving && !seat.over) complaints_.Add("[drain] one who asked has not left");
   }

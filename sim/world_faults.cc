@@ -178,13 +178,21 @@ void World::Drain(int number) {
   history_.Trace(schedule_.now(), absl::StrCat("node ", number, " is asked to leave"));
   if (dice_.Percent(50)) {
     const std::uint64_t ticket = next_ticket_++;
-    drains_.insert(ticket);
+    admin_tickets_.insert(ticket);
     Tell(DrainAsked{schedule_.now(), ticket, seat.link->listener.uuid});
   } else {
     seat.node->Do([node = seat.node] { node->WantToLeave(); });
   }
   // A drain that was lost with its coordinator, or with its worker's last life, is asked for again.
   schedule_.After(1'000'000, [this, number] { Drain(number); });
+}
+
+// While there is no coordinator, nobody answers, and the operator asks no more.
+void World::AskToRebalance() {
+  if (core_ == nullptr) return;
+  const std::uint64_t ticket = next_ticket_++;
+  admin_tickets_.insert(ticket);
+  Tell(RebalanceAsked{schedule_.now(), ticket});
 }
 
 void World::Heal() {

@@ -49,6 +49,13 @@ void World::StartNodes() {
   }
 }
 
+void World::StartOperator() {
+  for (const Micros when : args_.options.rebalances_at) {
+    last_event_ = std::max(last_event_, when);
+    schedule_.At(when, [this] { AskToRebalance(); });
+  }
+}
+
 void World::StartLater(int number, Micros delay) {
   ++SeatOf(number).starting;
   schedule_.After(delay, [this, number] {

@@ -17,7 +17,7 @@ SOURCE = {".cc", ".h", ".cu", ".py", ".rs", ".proto"}
 # folder -> what its files may include of ours. The most specific folder wins. The layer table, executable.
 L1 = ["base", "protocol", "model", "kernels", "exchange", "text"]
 ALL = ["base", "base/edge", "protocol", "model", "model/edge", "kernels", "exchange", "exchange/backend", "text", "coordinator",
-       "coordinator/edge", "worker", "worker/edge", "cli", "torture", "sim", "bench", "tests", "conclave", "google"]
+       "coordinator/placement", "coordinator/edge", "worker", "worker/edge", "cli", "torture", "sim", "bench", "tests", "conclave", "google"]
 LAYERS = {
     "base": ["base"],
     "protocol": ["base", "protocol"],
@@ -25,12 +25,13 @@ LAYERS = {
     "kernels": ["base", "kernels"],
     "exchange": ["base", "exchange"],
     "text": ["base", "text"],
-    "coordinator": ["base", "protocol", "text", "coordinator"],
+    "coordinator": ["base", "protocol", "text", "coordinator", "coordinator/placement"],
+    "coordinator/placement": ["base", "protocol", "coordinator/placement"],
     "worker": ["base", "protocol", "model", "kernels", "exchange", "worker"],
     "base/edge": ["base", "base/edge"],
     "model/edge": ["base", "model", "model/edge"],
     "exchange/backend": ["base", "exchange", "exchange/backend"],
-    "coordinator/edge": L1 + ["base/edge", "model/edge", "coordinator", "coordinator/edge", "conclave", "google"],
+    "coordinator/edge": L1 + ["base/edge", "model/edge", "coordinator", "coordinator/placement", "coordinator/edge", "conclave", "google"],
     "worker/edge": L1 + ["base/edge", "model/edge", "exchange/backend", "worker", "worker/edge", "conclave", "google"],
     "cli": ALL, "torture": ALL, "sim": ALL, "tests": ALL, "bench": ALL,
 }

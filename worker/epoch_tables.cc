@@ -59,14 +59,13 @@ EpochTables::EpochTables(const Args& args, std::vector<Slot> slots, int self)
       slots_(std::move(slots)),
       self_(self),
       experts_(args.model.experts),
+      placement_(args.prepare.placement),
       dispatch_(args.rows_max, std::max(1, args.model.topk), static_cast<int>(slots_.size())) {
-  const Placement& placement = args.prepare.placement;
   for (int l = 0; l < args.model.moe_layers; ++l) {
     for (int e = 0; e < experts_; ++e) {
-      const int server = PeerAt(placement.ServerFor(l, e, slot(self_)));
+      const int server = PeerAt(placement_.ServerFor(l, e, slot(self_)));
       servers_.push_back(static_cast<std::uint8_t>(server));
     }
-    for (const Slot peer : slots_) owned_.push_back(placement.OwnedBy(l, peer));
   }
 }
 
@@ -81,7 +80,7 @@ std::span<const std::uint8_t> EpochTables::Servers(int moe_layer) const {
 }
 
 std::span<const std::uint16_t> EpochTables::Owned(int moe_layer, int peer) const {
-  return owned_[static_cast<std::size_t>(moe_layer * peers() + peer)];
+  return placement_.OwnedBy(moe_layer, slot(peer));
 }
 
 }  // namespace conclave

@@ -48,8 +48,8 @@ class EpochTables {
   std::vector<Slot> slots_;
   int self_;
   int experts_;
-  std::vector<std::uint8_t> servers_;              // [moe layers, experts]
-  std::vector<std::vector<std::uint16_t>> owned_;  // [moe layers, peers]
+  Placement placement_;
+  std::vector<std::uint8_t> servers_;  // [moe layers, experts]
   DispatchPlan dispatch_;
 };
 

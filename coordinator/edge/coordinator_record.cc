@@ -122,6 +122,11 @@ struct Describe {
   void operator()(const TellWorker& effect) const {
     std::visit([&](const auto& message) { Of(effect.link, message); }, effect.message);
   }
+  void operator()(const TellWorkers& effect) const {
+    for (const LinkId link : effect.links) {
+      std::visit([&](const auto& message) { Of(link, message); }, effect.message);
+    }
+  }
   void operator()(const DropLink& effect) const {
     recorder.Note("to link ", effect.link.value, ": dropped: ", effect.reason);
   }

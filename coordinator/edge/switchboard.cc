@@ -142,6 +142,11 @@ void Switchboard::Carry(CoordinatorEffect& effect, Micros now) {
       desk_.Seat(say->link, welcome->slot, stream);
     }
     stream->Send(Encode(say->message));
+  } else if (const auto* tell_all = std::get_if<TellWorkers>(&effect)) {
+    const std::string bytes = Encode(tell_all->message);
+    for (const LinkId link : tell_all->links) {
+      if (auto stream = Worker(link)) stream->Send(bytes);
+    }
   } else if (auto* drop = std::get_if<DropLink>(&effect)) {
     if (auto stream = Worker(drop->link)) stream->Drop(drop->reason);
   } else if (auto* answer = std::get_if<TellAdmin>(&effect)) {

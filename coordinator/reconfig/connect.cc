@@ -118,7 +118,9 @@ void SendConnect(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox)
     connect.peers.push_back(
         {member.slot, state.membership.Find(member.link)->hello.uuid, member.address});
   }
-  for (const Member& member : staged.members) outbox.push_back(TellWorker{member.link, connect});
+  TellWorkers all{.links = {}, .message = std::move(connect)};
+  for (const Member& member : staged.members) all.links.push_back(member.link);
+  outbox.push_back(std::move(all));
 }
 
 void TakeConnected(CoordinatorState& state, WorkerLink& link, Micros now,

@@ -71,10 +71,12 @@ void SendPrepare(CoordinatorState& state, Preparing preparing, Micros now,
   preparing.sent_at = now;
   reconfig.not_ready_because = absl::StrCat("preparing an epoch: ", reconfig.cause.text);
   ++reconfig.attempts_without_commit;
+  TellWorkers all{.links = {}, .message = preparing.prepare};
   for (const Preparing::Member& member : preparing.members) {
     NotePrepareSent(state, *state.membership.Find(member.link), preparing.prepare.epoch, now);
-    outbox.push_back(TellWorker{member.link, preparing.prepare});
+    all.links.push_back(member.link);
   }
+  outbox.push_back(std::move(all));
   Log(outbox, LogLine::Level::kInfo,
       absl::StrCat("epoch ", preparing.prepare.epoch.number, ": prepare ", preparing.members.size(),
                    " workers, because ", reconfig.cause.text));

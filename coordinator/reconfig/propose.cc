@@ -4,31 +4,17 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "coordinator/placement_policy.h"
+#include "coordinator/placement/assign.h"
+#include "coordinator/placement/draft.h"
+#include "coordinator/placement/rebalance.h"
+#include "coordinator/placement/repair.h"
+#include "coordinator/placement_inputs.h"
+#include "coordinator/rebalance.h"
 
 namespace conclave {
 namespace {
 
 using Workers = std::vector<const WorkerLink*>;
-
-std::vector<PlacementSlot> SlotsOf(const Workers& workers) {
-  std::vector<PlacementSlot> slots;
-  slots.reserve(workers.size());
-  for (const WorkerLink* link : workers) {
-    slots.push_back({link->slot, link->hello.expert_memory_bytes});
-  }
-  return slots;
-}
-
-PlacementAsk AskFor(const CoordinatorState& state, const Workers& workers,
-                    const std::vector<PlacementSlot>& slots) {
-  const ModelFacts& facts = state.model.facts;
-  return {.moe_layers = facts.moe_layers,
-          .experts = facts.experts,
-          .expert_bytes = workers.front()->hello.model.expert_bytes,
-          .slots = slots,
-          .replicas = state.config.expert_replicas};
-}
 
 absl::Status CheckRoles(const Workers& workers) {
   if (workers.empty()) return absl::FailedPreconditionError("no worker is there");
@@ -39,16 +25,22 @@ absl::Status CheckRoles(const Workers& workers) {
   return absl::OkStatus();
 }
 
-// Where experts would lie. `repair`: every owner that is here keeps what it has, and only what has
-// no owner at all is given to somebody.
 absl::StatusOr<EpochProposal> Place(const CoordinatorState& state, Workers workers,
-                                    const Placement& before, bool repair) {
+                                    const Placement& before) {
   if (absl::Status status = CheckRoles(workers); !status.ok()) return status;
-  const std::vector<PlacementSlot> slots = SlotsOf(workers);
-  PlacementAsk ask = AskFor(state, workers, slots);
-  ask.before = &before;
-  ask.repair = repair;
-  absl::StatusOr<Placement> placement = PlaceExperts(ask);
+  const PlacementInputs inputs(state, workers, &before);
+  absl::StatusOr<Placement> placement = PlaceExperts(inputs.ask());
+  if (!placement.ok()) return placement.status();
+  return EpochProposal{std::move(workers), *std::move(placement)};
+}
+
+// Every owner that is here keeps what it has, and only what has no owner at all is given to
+// somebody.
+absl::StatusOr<EpochProposal> Repair(const CoordinatorState& state, Workers workers,
+                                     const Placement& before) {
+  if (absl::Status status = CheckRoles(workers); !status.ok()) return status;
+  const PlacementInputs inputs(state, workers, &before);
+  absl::StatusOr<Placement> placement = RepairPlacement(inputs.ask());
   if (!placement.ok()) return placement.status();
   return EpochProposal{std::move(workers), *std::move(placement)};
 }
@@ -64,14 +56,14 @@ absl::StatusOr<EpochProposal> ProposeAfterLoss(const CoordinatorState& state, bo
   }
   const bool anyone = !members.empty();
   if (anyone && CanHoldExperts(state, members).ok()) {
-    return Place(state, std::move(members), before, /*repair=*/true);
+    return Repair(state, std::move(members), before);
   }
   const auto wanted = static_cast<std::size_t>(std::max(1, state.config.workers_wanted));
   if (!anyone && all.size() < wanted && !fewer_will_do) {
     return absl::FailedPreconditionError(
         absl::StrCat(all.size(), " of ", wanted, " workers are there"));
   }
-  return Place(state, std::move(all), before, /*repair=*/anyone);
+  return anyone ? Repair(state, std::move(all), before) : Place(state, std::move(all), before);
 }
 
 absl::StatusOr<EpochProposal> ProposePlanned(const CoordinatorState& state,
@@ -80,7 +72,14 @@ absl::StatusOr<EpochProposal> ProposePlanned(const CoordinatorState& state,
   std::erase_if(workers, [&](const WorkerLink* link) {
     return link->member ? std::ranges::find(leavers, link->id) != leavers.end() : link->draining;
   });
-  return Place(state, std::move(workers), state.placement, /*repair=*/false);
+  return Place(state, std::move(workers), state.placement);
+}
+
+EpochProposal ProposeRebalance(const CoordinatorState& state) {
+  Workers workers = Members(state);
+  const PlacementInputs inputs(state, workers, &state.placement);
+  Placement placement = Rebalance(inputs.ask(), LimitsOfOneChange(inputs.ask())).placement;
+  return {std::move(workers), std::move(placement)};
 }
 
 absl::StatusOr<EpochProposal> ProposeWithout(const CoordinatorState& state, const SlotSet& lost) {
@@ -88,13 +87,12 @@ absl::StatusOr<EpochProposal> ProposeWithout(const CoordinatorState& state, cons
   std::erase_if(workers, [&](const WorkerLink* link) {
     return !link->member || lost.Has(link->slot);
   });
-  return Place(state, std::move(workers), state.reconfig.proposed_placement, /*repair=*/true);
+  return Repair(state, std::move(workers), state.reconfig.proposed_placement);
 }
 
 absl::Status CanHoldExperts(const CoordinatorState& state, const Workers& workers) {
   if (absl::Status status = CheckRoles(workers); !status.ok()) return status;
-  const std::vector<PlacementSlot> slots = SlotsOf(workers);
-  return CheckRoom(AskFor(state, workers, slots));
+  return CheckRoom(PlacementInputs(state, workers, nullptr).ask());
 }
 
 Micros FewerWorkersWillDoAt(const CoordinatorState& state) {
@@ -109,22 +107,18 @@ Micros FewerWorkersWillDoAt(const CoordinatorState& state) {
 std::string ExpertsWithoutOwner(const CoordinatorState& state) {
   SlotSet live;
   for (const Slot slot : state.live) live.Add(slot);
-  int missing = 0, first_layer = 0, first_expert = 0;
-  for (int layer = 0; layer < state.placement.moe_layers(); ++layer) {
-    for (int expert = 0; expert < state.placement.experts(); ++expert) {
-      const auto owners = state.placement.Owners(layer, expert);
-      if (std::ranges::any_of(owners, [&](std::uint8_t slot) { return live.Has(Slot{slot}); })) {
-        continue;
-      }
-      if (missing++ == 0) {
-        first_layer = layer;
-        first_expert = expert;
-      }
-    }
+  const auto lives = [&](std::uint8_t slot) { return slot != kNoOwner && live.Has(Slot{slot}); };
+  const std::span<const ExpertOwners> all = state.placement.all();
+  int missing = 0;
+  std::size_t first = 0;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (std::ranges::any_of(all[i].slots, lives)) continue;
+    if (missing++ == 0) first = i;
   }
   if (missing == 0) return "";
-  return absl::StrCat(missing, " experts have no owner, the first is expert ", first_expert,
-                      " of MoE layer ", first_layer);
+  const auto experts = static_cast<std::size_t>(state.placement.experts());
+  return absl::StrCat(missing, " experts have no owner, the first is expert ", first % experts,
+                      " of MoE layer ", first / experts);
 }
 
 }  // namespace conclave

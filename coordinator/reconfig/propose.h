@@ -29,6 +29,9 @@ absl::StatusOr<EpochProposal> ProposePlanned(const CoordinatorState& state,
 // What ProposeAfterLoss would say if these members were lost now. FailedPrecondition: the others
 // cannot hold the experts.
 absl::StatusOr<EpochProposal> ProposeWithout(const CoordinatorState& state, const SlotSet& lost);
+// For a planned change in which nobody comes or leaves: experts are placed anew by load, and copies
+// that a loss took are made again.
+EpochProposal ProposeRebalance(const CoordinatorState& state);
 
 // Whether these workers have memory for all experts; FailedPrecondition has both sizes. Much
 // cheaper than a placement.

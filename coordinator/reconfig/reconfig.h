@@ -130,6 +130,8 @@ struct Reconfig {
   Placement proposed_placement;   // what workers may have begun to load
   int attempts_without_commit = 0;
   bool placement_is_repair = false;  // made in a hurry after a loss; to be spread evenly again
+  bool rebalance_wanted = false;     // experts are to be placed anew by load: see rebalance.h
+  Micros rebalance_considered_at = 0;  // unasked
   bool experts_lost = false;  // an expert has had no live owner since the epoch was committed
 
   // ---- the change that is due or under way

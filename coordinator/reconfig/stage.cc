@@ -29,7 +29,10 @@ Micros LateUntil(const CoordinatorState& state, const Staged& staged,
 
 ChangeCause CauseOf(const CoordinatorState& state, const EpochProposal& proposal,
                     const std::vector<LinkId>& leavers) {
-  ChangeCause cause{.kind = ChangeKind::kRebalance, .text = "experts are spread again after a loss"};
+  ChangeCause cause{.kind = ChangeKind::kRebalance,
+                    .text = state.reconfig.rebalance_wanted
+                                ? "experts are placed by load"
+                                : "experts are spread again after a loss"};
   std::vector<std::string> causes;
   for (const WorkerLink* link : proposal.workers) {
     if (link->member) continue;
@@ -66,23 +69,39 @@ void SendLoad(CoordinatorState& state, EpochProposal proposal, ChangeCause cause
   state.reconfig.serving_state()->preloaded.reset();
 }
 
+bool HasNewcomers(const CoordinatorState& state) {
+  return std::ranges::any_of(state.membership.Greeted(), [](const WorkerLink* link) {
+    return !link->member && !link->draining;
+  });
+}
+
+// Nobody comes or leaves: experts are spread again after a loss, or placed by load, if that changes
+// where they are.
+void ConsiderSpreading(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
+  Reconfig& reconfig = state.reconfig;
+  if (reconfig.placement_is_repair || reconfig.rebalance_wanted) {
+    EpochProposal proposal = ProposeRebalance(state);
+    if (proposal.placement != state.placement) {
+      ChangeCause cause = CauseOf(state, proposal, {});
+      reconfig.rebalance_wanted = false;
+      return SendLoad(state, std::move(proposal), std::move(cause), now, outbox);
+    }
+  }
+  reconfig.rebalance_wanted = false;
+  reconfig.placement_is_repair = false;
+  reconfig.change_since.reset();
+}
+
 }  // namespace
 
 void ConsiderChange(CoordinatorState& state, Micros now, CoordinatorOutbox& outbox) {
   Reconfig& reconfig = state.reconfig;
   reconfig.change_due = false;
   const std::vector<LinkId> leavers = DecideDrains(state, now).allowed;
+  if (leavers.empty() && !HasNewcomers(state)) return ConsiderSpreading(state, now, outbox);
   absl::StatusOr<EpochProposal> proposal = ProposePlanned(state, leavers);
   if (!proposal.ok()) {
     GiveUpChange(state, now, std::string(proposal.status().message()), outbox);
-    return;
-  }
-  const bool newcomers =
-      std::ranges::any_of(proposal->workers, [](const WorkerLink* link) { return !link->member; });
-  const bool spread = reconfig.placement_is_repair && proposal->placement != state.placement;
-  if (!newcomers && leavers.empty() && !spread) {
-    reconfig.placement_is_repair = false;
-    reconfig.change_since.reset();
     return;
   }
   ChangeCause cause = CauseOf(state, *proposal, leavers);

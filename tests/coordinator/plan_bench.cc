@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/admission.h"
 #include "coordinator/audit.h"
-#include "coordinator/placement_policy.h"
+#include "coordinator/placement/assign.h"
 #include "coordinator/results.h"
 #include "coordinator/resume.h"
 #include "coordinator/schedule/plan_step.h"
@@ -34,18 +34,18 @@ void PlanBench::Restart(int slot) {
 void PlanBench::OpenEpoch() {
   state_.epoch = state_.epoch.Next();
   state_.live.clear();
-  std::vector<PlacementSlot> slots;
+  std::vector<PlacementWorker> workers;
   Prepare prepare{.epoch = state_.epoch, .peers = {}, .placement = {}};
   for (const auto& [slot, worker] : workers_) {
     state_.live.push_back(Slot{slot});
-    slots.push_back({Slot{slot}});
+    workers.push_back({.slot = Slot{slot}});
     prepare.peers.push_back({Slot{slot}, worker->hello().uuid, standby_.at(slot)});
   }
   const ModelFacts facts = FakeFacts();
   prepare.placement = *PlaceExperts({.moe_layers = facts.moe_layers,
                                      .experts = facts.experts,
                                      .expert_bytes = facts.expert_bytes,
-                                     .slots = slots});
+                                     .workers = workers});
   for (auto& [slot, worker] : workers_) {
     worker->Hear(prepare);
     standby_[slot] = std::get<Ready>(worker->said().back()).standby_address;

@@ -145,7 +145,8 @@ void World::HandleOnly(const CoordinatorEvent& event) {
   CoordinatorOutbox outbox;
   core_->Handle(event, outbox);
   core_->CheckInvariants();
-  for (CoordinatorEffect& effect : outbox) Carry(effect);
+  CoordinatorOutbox each = OneByOne(std::move(outbox));
+  for (CoordinatorEffect& effect : each) Carry(effect);
   if (then_) then_(event);
 }
 

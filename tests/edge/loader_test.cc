@@ -118,11 +118,11 @@ class LoaderTest : public testing::Test {
     SetComputeThreadFloatMode();
   }
   Placement EvenAmong(int slots) const {
-    Placement placement(model_.moe_layers, model_.experts);
+    PlacementBuilder placement(model_.moe_layers, model_.experts);
     for (int l = 0; l < model_.moe_layers; ++l) {
       for (int e = 0; e < model_.experts; ++e) placement.AddOwner(l, e, Slot{e % slots});
     }
-    return placement;
+    return placement.Build();
   }
   std::uint64_t ShareBytes(const Shard& shard, int slots) const {
     return shard.one_expert_bytes() *

@@ -64,8 +64,16 @@ std::vector<FromWorker> FromWorkerExamples() {
 }
 
 std::vector<ToWorker> ToWorkerExamples() {
-  Placement placement(2, 3);
-  placement.AddOwner(1, 2, Slot{127});
+  PlacementBuilder builder(2, 3);
+  for (const int slot : {0, 5, 127}) builder.AddOwner(1, 2, Slot{slot});
+  builder.AddOwner(0, 1, Slot{127});
+  const Placement owners_only = builder.Build();
+  const std::vector<std::uint8_t> shares = {0, 1, 200};
+  builder.SetShares(1, 2, shares);
+  SlotSet homes;
+  for (const int slot : {0, 64, 127}) homes.Add(Slot{slot});
+  builder.SetHomes(homes);
+  const Placement placement = builder.Build();
   SamplingParams sampling{
       .temperature = 0.7, .top_k = 20, .top_p = 0.8, .seed = ~0ull, .logprobs = 0};
   sampling.logit_bias = {{1, -1.5f}, {9, 2.0f}};
@@ -86,6 +94,7 @@ std::vector<ToWorker> ToWorkerExamples() {
                   .peers = {{.slot = Slot{0}, .uuid = "a", .address = "x"}},
                   .placement = placement},
           Load{.epoch = Epoch(1, 3), .slot = Slot{127}, .placement = placement},
+          Load{.epoch = Epoch(1, 4), .slot = Slot{0}, .placement = owners_only},
           Preload{.epoch = Epoch(1, 3), .slot = Slot{5}, .placement = placement, .drop = true},
           Connect{.epoch = Epoch(1, 3), .peers = {{.slot = Slot{0}, .uuid = "a", .address = "x"}}},
           RecorderAsked{.ticket = 4},
@@ -146,11 +155,13 @@ TEST(Codec, BoundsNameTheField) {
   open->set_prompt_tokens(2);
   EXPECT_EQ(DecodeToWorker(proto.SerializeAsString()).status().message(),
             "step.opens.prompt_tokens is 2, not in 1..1");
-  proto.mutable_prepare()->set_moe_layers(1);
-  proto.mutable_prepare()->set_experts(1);
-  proto.mutable_prepare()->set_owners("\xff\xff\xff");
+  proto.mutable_prepare()->mutable_placement()->set_moe_layers(1);
+  proto.mutable_prepare()->mutable_placement()->set_experts(1);
   EXPECT_EQ(DecodeToWorker(proto.SerializeAsString()).status().message(),
-            "prepare.owners size is 3, not in 4..4");
+            "prepare.placement: owners end too early");
+  proto.mutable_prepare()->mutable_placement()->set_experts(kExpertsMax + 1);
+  EXPECT_EQ(DecodeToWorker(proto.SerializeAsString()).status().message(),
+            "prepare.placement.experts is 513, not in 0..512");
   EXPECT_FALSE(DecodeToWorker("").ok());
   EXPECT_FALSE(DecodeFromWorker("\xff\xff\xff").ok());
 }

@@ -124,12 +124,16 @@ class ExpertMissing final : public Tamper {
     if (self == prepare->peers.end()) return;
     const auto& other =
         self == prepare->peers.begin() ? prepare->peers.back() : *prepare->peers.begin();
-    std::vector<std::uint8_t> flat = prepare->placement.flat();
-    const auto owned = std::ranges::find(flat, static_cast<std::uint8_t>(self->slot.value));
-    if (owned == flat.end()) return;
-    *owned = static_cast<std::uint8_t>(other.slot.value);
-    prepare->placement = Placement::FromFlat(prepare->placement.moe_layers(),
-                                             prepare->placement.experts(), std::move(flat));
+    const auto all = prepare->placement.all();
+    const auto owned = std::ranges::find_if(
+        all, [&](const ExpertOwners& owners) { return owners.slots[0] == self->slot.value; });
+    if (owned == all.end()) return;
+    const auto at = static_cast<int>(owned - all.begin());
+    const int experts = prepare->placement.experts();
+    PlacementBuilder builder(prepare->placement);
+    builder.ClearOwners(at / experts, at % experts);
+    builder.AddOwner(at / experts, at % experts, other.slot);
+    prepare->placement = builder.Build();
   }
 };
 
@@ -176,10 +180,9 @@ class ExpertWithoutOwner final : public Tamper {
     for (CoordinatorEffect& effect : outbox) {
       auto* prepare = ToldBy<Prepare>(effect);
       if (prepare == nullptr) continue;
-      std::vector<std::uint8_t> flat = prepare->placement.flat();
-      std::fill_n(flat.begin(), kReplicasMax, std::uint8_t{0xff});
-      prepare->placement = Placement::FromFlat(prepare->placement.moe_layers(),
-                                               prepare->placement.experts(), std::move(flat));
+      PlacementBuilder builder(prepare->placement);
+      builder.ClearOwners(0, 0);
+      prepare->placement = builder.Build();
     }
   }
 };

@@ -25,11 +25,11 @@ class AsideTest : public testing::Test {
   // Everything on slot 1.
   Placement AllOnOne() const {
     const ModelConfig& model = checkpoint_.config;
-    Placement placement(model.moe_layers, model.experts);
+    PlacementBuilder placement(model.moe_layers, model.experts);
     for (int l = 0; l < model.moe_layers; ++l) {
       for (int e = 0; e < model.experts; ++e) placement.AddOwner(l, e, Slot{1});
     }
-    return placement;
+    return placement.Build();
   }
   static std::vector<ViewPeer> Peers() {
     return {{Slot{0}, "uuid-0", "a"}, {Slot{1}, "uuid-1", "b"}};

@@ -224,11 +224,11 @@ TEST_F(EpochTest, ShardsHoldWhatThePlacementSays) {
   EXPECT_EQ(held(0), 30);
   EXPECT_EQ(cluster.shard(0).expert_bytes(),
             cluster.shard(0).one_expert_bytes() * 30u * static_cast<unsigned>(model.moe_layers));
-  Placement all_on_one(model.moe_layers, model.experts);
+  PlacementBuilder all_on_one(model.moe_layers, model.experts);
   for (int l = 0; l < model.moe_layers; ++l) {
     for (int e = 0; e < model.experts; ++e) all_on_one.AddOwner(l, e, Slot{1});
   }
-  cluster.Reconfigure(all_on_one);
+  cluster.Reconfigure(all_on_one.Build());
   EXPECT_EQ(held(0), 0);
   EXPECT_EQ(held(1), 60);
 }

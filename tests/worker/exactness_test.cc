@@ -162,11 +162,11 @@ TEST_P(ExactnessTest, ExpertsMoveBetweenSteps) {
   const ModelConfig& model = ground_.checkpoint.config;
   const auto rotate = [&](int now) {
     if (now % 4 != 3) return;
-    Placement placement(model.moe_layers, model.experts);
+    PlacementBuilder placement(model.moe_layers, model.experts);
     for (int l = 0; l < model.moe_layers; ++l) {
       for (int e = 0; e < model.experts; ++e) placement.AddOwner(l, e, Slot{(e + now) % 3});
     }
-    cluster.Reconfigure(placement);
+    cluster.Reconfigure(placement.Build());
   };
   Expect(Serve(cluster, ground_.requests, {.chunk = 16, .before_step = rotate}));
 }

@@ -65,11 +65,11 @@ class ShardTest : public testing::Test {
                         .expert_memory_bytes = limit});
   }
   Placement EvenAmong(int slots) const {
-    Placement placement(model_.moe_layers, model_.experts);
+    PlacementBuilder placement(model_.moe_layers, model_.experts);
     for (int l = 0; l < model_.moe_layers; ++l) {
       for (int e = 0; e < model_.experts; ++e) placement.AddOwner(l, e, Slot{e % slots});
     }
-    return placement;
+    return placement.Build();
   }
 
   ModelConfig model_;

@@ -6,7 +6,7 @@ namespace conclave {
 namespace {
 
 Placement EvenAmong(int slots, int replicas) {
-  Placement placement(2, 12);
+  PlacementBuilder placement(2, 12);
   for (int layer = 0; layer < 2; ++layer) {
     for (int expert = 0; expert < 12; ++expert) {
       for (int r = 0; r < replicas; ++r) {
@@ -14,7 +14,7 @@ Placement EvenAmong(int slots, int replicas) {
       }
     }
   }
-  return placement;
+  return placement.Build();
 }
 
 TEST(Spare, TheShareOfALostOneIsDividedAmongTheRest) {
@@ -35,8 +35,9 @@ TEST(Spare, WhoOwnsNothingTakesAShareToo) {
 }
 
 TEST(Spare, TheWorstLossCounts) {
-  Placement placement = EvenAmong(2, 1);
-  for (int expert = 1; expert < 12; expert += 2) placement.AddOwner(1, expert, Slot{2});
+  PlacementBuilder builder(EvenAmong(2, 1));
+  for (int expert = 1; expert < 12; expert += 2) builder.AddOwner(1, expert, Slot{2});
+  const Placement placement = builder.Build();
   // Slot 0 is alone with 12, slot 1 with 6, slot 2 with none.
   EXPECT_EQ(ExpertsToSpareFor(placement, Slot{2}), 6u);
   EXPECT_EQ(ExpertsToSpareFor(placement, Slot{0}), 3u);

@@ -56,7 +56,7 @@ TestCluster::TestCluster(const ModelConfig& model, const TensorSource& tensors,
 TestCluster::~TestCluster() = default;
 
 Placement TestCluster::DefaultPlacement() const {
-  Placement placement(model_.moe_layers, model_.experts);
+  PlacementBuilder placement(model_.moe_layers, model_.experts);
   for (int l = 0; l < model_.moe_layers; ++l) {
     for (int e = 0; e < model_.experts; ++e) {
       const std::vector<int> owners =
@@ -64,7 +64,7 @@ Placement TestCluster::DefaultPlacement() const {
       for (const int owner : owners) placement.AddOwner(l, e, Slot{owner});
     }
   }
-  return placement;
+  return placement.Build();
 }
 
 void TestCluster::Reconfigure(const Placement& placement) {
