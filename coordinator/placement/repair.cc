@@ -11,19 +11,13 @@
 namespace conclave {
 namespace {
 
-// Of each worker in one layer.
-std::array<float, kSlotsMax> TimesOf(PlacementDraft& draft, int layer) {
-  std::array<float, kSlotsMax> time{};
-  const std::span<const ExpertOwners> experts = draft.layer(layer);
-  for (std::size_t e = 0; e < experts.size(); ++e) {
-    const std::size_t count = experts[e].size();
-    if (count == 0) continue;
-    const float part = draft.weights(layer)[e] / static_cast<float>(count);
-    for (std::size_t o = 0; o < count; ++o) {
-      time[experts[e].slots[o]] += part * draft.slowness(experts[e].slots[o]);
-    }
+// Copies that each worker holds in one layer.
+std::array<std::uint32_t, kSlotsMax> HeldIn(std::span<const ExpertOwners> experts) {
+  std::array<std::uint32_t, kSlotsMax> held{};
+  for (const ExpertOwners& owners : experts) {
+    for (std::size_t o = 0; o < owners.size(); ++o) ++held[owners.slots[o]];
   }
-  return time;
+  return held;
 }
 
 }  // namespace
@@ -42,11 +36,10 @@ absl::StatusOr<Placement> RepairPlacement(const PlacementAsk& ask) {
   std::array<std::uint32_t, kSlotsMax> given{};
   for (int layer = 0; layer < ask.moe_layers && missing > 0; ++layer) {
     const std::span<ExpertOwners> experts = draft.layer(layer);
-    const std::span<const float> weights = draft.weights(layer);
-    std::array<float, kSlotsMax> time = TimesOf(draft, layer);
+    std::array<std::uint32_t, kSlotsMax> held = HeldIn(experts);
     const auto key = [&](std::size_t w) {
       if (draft.room(static_cast<int>(w)) <= 0) return LowestKey::kOut;
-      return std::uint64_t{given[w]} << 40 | TimeKey(time[w]) << 8 | w;
+      return std::uint64_t{given[w]} << 40 | std::uint64_t{held[w]} << 8 | w;
     };
     std::array<std::uint64_t, kSlotsMax> keys;
     for (std::size_t w = 0; w < workers; ++w) keys[w] = key(w);
@@ -58,7 +51,7 @@ absl::StatusOr<Placement> RepairPlacement(const PlacementAsk& ask) {
       const auto worker = static_cast<int>(to);
       draft.Add(experts[e], worker);
       ++given[to];
-      time[to] += weights[e] * draft.slowness(worker);
+      ++held[to];
       next.Set(worker, key(to));
       --missing;
     }

@@ -41,7 +41,7 @@ class HeldCall final : public ClientCall {
     std::string request_id;
     std::optional<grpc::Status> status;
   };
-  // So many were sent, after a while.
+  // Waits until `count` messages were sent; false after a long time.
   bool Await(std::size_t count) {
     std::unique_lock lock(mutex_);
     return wake_.wait_for(lock, std::chrono::seconds(20),

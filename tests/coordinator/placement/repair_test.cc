@@ -66,6 +66,11 @@ TEST(RepairPlacement, SurvivorsLoadTheSameAndOnlyWhatIsLost) {
     EXPECT_EQ(LoadsCounted(before, after), lost);
     EXPECT_EQ(LoadsBetween(before, after).all, lost);
     EXPECT_EQ(LoadsBetween(before, after).most, (lost + workers - 2) / (workers - 1));
+    // What was loaded ahead of the loss is what is needed after it, though rows were counted since.
+    const auto later = SkewedLoads(6, 128, 99);
+    ask.loads = later;
+    left.back().speed = 1;
+    EXPECT_EQ(LoadsBetween(after, MustRepair(ask)).all, 0);
   }
 }
 

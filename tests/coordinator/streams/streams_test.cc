@@ -256,7 +256,7 @@ class LateText : public testing::Test {
     EXPECT_EQ(client.ending->timing.total - client.ending->timing.first_token,
               100 * (StepsToStop() - 1));
   }
-  // So many have ended so since the text was late, and nothing is left of them.
+  // `requests` have ended with `end` since the text was late, and nothing is left of them.
   void ExpectEnded(int requests, End end) {
     const ClusterStatus status = world().core().Status(world().now());
     EXPECT_EQ(Endings(end) - (end == End::kStop ? stops_before_ : 0),
