@@ -26,13 +26,12 @@ constexpr Setting kSettings[] = {
     {"KEEPALIVE_INTERVAL", "inf"},
     // Without it shared memory is silently left out when peers may fail.
     {"MM_ERROR_HANDLING", "y"},
-    // Of the TCP transport. Here its settings go without the TCP_ that they have in the environment: UCX
-    // drops a name it does not know, with a warning that nobody sees.
-    // Without CONN_NB the thread that opens an epoch waits in connect() for a peer that cannot be
-    // reached, for seconds.
-    {"CONN_NB", "y"},
-    {"TX_SEG_SIZE", "64k"},
-    {"RX_SEG_SIZE", "64k"},
+    // Of the TCP transport. Its name goes without the TCP_ that it has in the environment: UCX drops
+    // a name that it does not know, with a warning that nobody sees. The thread that opens an epoch
+    // waits in connect() for a peer that answers nothing: 3 s with one SYN sent again, over two
+    // minutes with the kernel's six. (CONN_NB, which would not wait, makes UCX 1.13 end the process
+    // when a worker is destroyed while it still connects.)
+    {"SYN_CNT", "1"},
     // A frame that fits two segments is sent at once: over TCP a rendezvous costs a round trip.
     {"RNDV_THRESH", "128k"},
     // The receiver fetches. If the sender put, one that was stopped and woke up in an old epoch
