@@ -1,7 +1,9 @@
 #include "coordinator/results.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
@@ -13,9 +15,28 @@ namespace {
 Reception Nonsense(std::string why) { return {Trust::kNonsense, std::move(why)}; }
 Reception Ignored(std::string why) { return {Trust::kIgnored, std::move(why)}; }
 
-const PlannedRow* RowOf(const PlannedPart& part, SeqId seq) {
-  const auto found = std::ranges::find(part.rows, seq, &PlannedRow::seq);
-  return found == part.rows.end() ? nullptr : &*found;
+// Finds rows by sequence. A worker reports in the plan's order, so each search goes on where the last
+// one ended, and a whole report is one walk.
+class RowFinder {
+ public:
+  explicit RowFinder(const PlannedPart& part) : rows_(part.rows) {}
+  const PlannedRow* Find(SeqId seq) {  // null: the part has no such row
+    for (std::size_t tried = 0; tried < rows_.size(); ++tried) {
+      if (rows_[at_].seq == seq) return &rows_[at_];
+      at_ = at_ + 1 < rows_.size() ? at_ + 1 : 0;
+    }
+    return nullptr;
+  }
+
+ private:
+  const std::vector<PlannedRow>& rows_;
+  std::size_t at_ = 0;
+};
+
+// Null: the worker has no part in the step.
+PlannedPart* PartOf(PlannedStep& step, Slot slot) {
+  const auto found = std::ranges::lower_bound(step.parts, slot, std::less{}, &PlannedPart::slot);
+  return found == step.parts.end() || found->slot != slot ? nullptr : &*found;
 }
 
 // Answers come in the order of the plan's sampling chunks.
@@ -40,8 +61,9 @@ std::string CheckSampled(const CoordinatorState& state, const PlannedPart& part,
 std::string CheckExtras(const CoordinatorState& state, const PlannedPart& part,
                         const StepResult& result) {
   const ModelFacts& facts = state.model.facts;
+  RowFinder of_prompts(part), of_routed(part);
   for (const PromptLogprobs& prompt : result.prompt_logprobs) {
-    const PlannedRow* row = RowOf(part, prompt.seq);
+    const PlannedRow* row = of_prompts.Find(prompt.seq);
     const auto end =
         static_cast<std::int64_t>(prompt.begin) + static_cast<std::int64_t>(prompt.entries.size());
     // The row of position p answers for position p + 1.
@@ -50,7 +72,7 @@ std::string CheckExtras(const CoordinatorState& state, const PlannedPart& part,
     }
   }
   for (const RoutedExperts& routed : result.routed) {
-    const PlannedRow* row = RowOf(part, routed.seq);
+    const PlannedRow* row = of_routed.Find(routed.seq);
     if (row == nullptr || routed.begin < row->begin || routed.positions < 0 ||
         routed.begin + std::int64_t{routed.positions} > row->begin + row->count ||
         static_cast<std::int64_t>(routed.ids.size()) !=
@@ -103,16 +125,17 @@ Stay* StayOf(Request& request, SeqId seq) {
 void ApplyRows(CoordinatorState& state, const PlannedPart& part, Micros now,
                const StepResult& result, CoordinatorOutbox& outbox) {
   // What an understudy reports, the request's own sequence has reported before.
-  const auto find = [&](SeqId seq) -> Request* {
-    const PlannedRow* row = RowOf(part, seq);
+  const auto find = [&](RowFinder& rows, SeqId seq) -> Request* {
+    const PlannedRow* row = rows.Find(seq);
     Request* request = row == nullptr ? nullptr : state.requests.Find(row->request);
     return request != nullptr && request->seq == seq ? request : nullptr;
   };
+  RowFinder of_prompts(part), of_routed(part);
   for (const PromptLogprobs& prompt : result.prompt_logprobs) {
-    if (Request* request = find(prompt.seq)) TakePromptLogprobs(*request, prompt);
+    if (Request* request = find(of_prompts, prompt.seq)) TakePromptLogprobs(*request, prompt);
   }
   for (const RoutedExperts& routed : result.routed) {
-    if (Request* request = find(routed.seq)) TakeRouted(*request, routed);
+    if (Request* request = find(of_routed, routed.seq)) TakeRouted(*request, routed);
   }
   std::size_t next = 0;
   for (const PlannedRow& row : part.rows) {
@@ -188,13 +211,13 @@ Reception ReceiveResult(CoordinatorState& state, const WorkerLink& link, Micros 
   if (step == state.in_flight.end()) {
     return Ignored(absl::StrCat("a result of step ", result.step.value, ", not under way"));
   }
-  const auto part = std::ranges::find(step->parts, result.slot, &PlannedPart::slot);
-  if (part == step->parts.end()) return Ignored("a result of a slot that has no part");
+  PlannedPart* const part = PartOf(*step, result.slot);
+  if (part == nullptr) return Ignored("a result of a slot that has no part");
   if (part->answered) return Ignored(absl::StrCat("step ", result.step.value, " answered twice"));
   if (result.digest != step->digest) return Nonsense("the plan's digest differs");
   for (auto earlier = state.in_flight.begin(); earlier != step; ++earlier) {
-    const auto before = std::ranges::find(earlier->parts, result.slot, &PlannedPart::slot);
-    if (before != earlier->parts.end() && !before->answered) {
+    const PlannedPart* before = PartOf(*earlier, result.slot);
+    if (before != nullptr && !before->answered) {
       return Nonsense("a step was answered before the one before it");
     }
   }
