@@ -70,7 +70,7 @@ TEST_F(RebalanceTest, HotExpertsMoveApartAndStreamsGoOn) {
   EXPECT_EQ(world_.Rebalance().code(), absl::StatusCode::kFailedPrecondition)
       << "one at a time";
   world_.Settle();
-  EXPECT_EQ(Status().epoch, Epoch{before.value + 1});
+  EXPECT_EQ(Status().epoch.number, before.number + 1);
   EXPECT_EQ(Status().recent.back().kind, ChangeKind::kRebalance);
   EXPECT_EQ(Status().recent.back().cause, "experts are placed by load");
   // Each has one of the two hot ones of each layer now.
