@@ -43,9 +43,9 @@ TEST(Frame, GoldenBytes) {
       absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   const std::string zeros(320 * 2, '0');
   EXPECT_EQ(hex.substr(0, 128),
-            "43457832"            // magic "CEx2"
+            "43457833"            // magic "CEx3"
             "057f0000"            // source, destination, direction
-            "0700000000000000"    // epoch
+            "0100000007000000"    // term, epoch
             "e803000000000000"    // step
             "8877665544332211"    // digest
             "03000201"            // layer, round
