@@ -79,11 +79,9 @@ void Placement::Data::Index() {
     const auto begin = std::span(owned_begin).subspan(layer * kLayerEnds, kLayerEnds);
     std::array<std::uint32_t, kSlotsMax> next{};
     for (const ExpertOwners& owners : of_layer) {
-      complete = complete && owners.slots[0] != kNoOwner;
-      for (const std::uint8_t slot : owners.slots) {
-        if (slot == kNoOwner) break;
-        ++next[slot];
-      }
+      const std::size_t count = owners.size();
+      complete = complete && count > 0;
+      for (std::size_t o = 0; o < count; ++o) ++next[owners.slots[o]];
     }
     auto at = static_cast<std::uint32_t>(owned.size());
     for (std::size_t slot = 0; slot < kSlotsMax; ++slot) {
@@ -94,9 +92,9 @@ void Placement::Data::Index() {
     begin[kSlotsMax] = at;
     owned.resize(at);
     for (std::size_t expert = 0; expert < width; ++expert) {
-      for (const std::uint8_t slot : of_layer[expert].slots) {
-        if (slot == kNoOwner) break;
-        owned[next[slot]++] = static_cast<std::uint16_t>(expert);
+      const std::size_t count = of_layer[expert].size();
+      for (std::size_t o = 0; o < count; ++o) {
+        owned[next[of_layer[expert].slots[o]]++] = static_cast<std::uint16_t>(expert);
       }
     }
   }

@@ -66,9 +66,10 @@ PlacementDraft::PlacementDraft(const PlacementAsk& ask)
       ask.before->experts() != ask.experts) {
     return;
   }
+  const std::span<const ExpertOwners> before = ask.before->all();
   for (std::size_t i = 0; i < all_.size(); ++i) {
     std::size_t count = 0;
-    for (const std::uint8_t slot : ask.before->all()[i].slots) {
+    for (const std::uint8_t slot : before[i].slots) {
       if (slot == kNoOwner) break;
       const std::uint8_t w = index[slot];
       if (w == kNoOwner || held_[w] >= capacity_[w]) continue;
@@ -155,6 +156,7 @@ LayerTimes::LayerTimes(PlacementDraft& draft, int layer, int copies_min, Ranks r
 }
 
 void LayerTimes::Rank() {
+  if (ranks_ == Ranks::kNone) return;
   const auto workers = static_cast<std::size_t>(draft_.workers());
   std::array<std::uint64_t, kSlotsMax> keys;
   for (std::size_t w = 0; w < workers; ++w) keys[w] = LeastKey(w);

@@ -43,6 +43,7 @@ class PlacementDraft {
   // Owners of a layer's experts; slots are indices of workers, in no order.
   std::span<ExpertOwners> layer(int layer);
   std::span<const float> weights(int layer) const;
+  std::span<const float> weights() const { return weights_; }  // of all layers
   float slowness(int worker) const { return slowness_[static_cast<std::size_t>(worker)]; }
   int held(int worker) const { return held_[static_cast<std::size_t>(worker)]; }
   // Copies that it can take besides those it holds.
@@ -71,13 +72,14 @@ class PlacementDraft {
 // How long each worker takes in one layer, each copy of an expert counting an equal part of it.
 class LayerTimes {
  public:
-  enum class Ranks : std::uint8_t { kLeast, kLeastAndMost };  // what is asked for
+  enum class Ranks : std::uint8_t { kNone, kLeast, kLeastAndMost };  // what is asked for
   // `copies_min`: an expert with fewer copies will have so many.
   LayerTimes(PlacementDraft& draft, int layer, int copies_min, Ranks ranks);
   LayerTimes(const LayerTimes&) = delete;
 
   double time(int worker) const { return time_[static_cast<std::size_t>(worker)]; }
   double mean() const { return mean_; }
+  double slowest() const { return *std::ranges::max_element(time_); }
   void Add(int worker, float weight);  // weight may be negative
   // Of those that may take more: the one with the least time, then fewest copies, then the lowest
   // index. Nothing: nobody may.

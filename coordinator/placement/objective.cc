@@ -27,7 +27,11 @@ std::vector<float> ExpertWeights(const PlacementAsk& ask) {
 }
 
 Balance BalanceOf(const Placement& placement, const PlacementAsk& ask) {
-  const std::vector<float> weights = ExpertWeights(ask);
+  return BalanceOf(placement, ask, ExpertWeights(ask));
+}
+
+Balance BalanceOf(const Placement& placement, const PlacementAsk& ask,
+                  std::span<const float> weights) {
   std::array<double, kSlotsMax> slowness{};
   double speed_all = 0;
   int homes = 0;
@@ -41,9 +45,15 @@ Balance BalanceOf(const Placement& placement, const PlacementAsk& ask) {
   const auto all = placement.all();
   for (std::size_t begin = 0; begin < all.size(); begin += experts) {
     std::array<double, kSlotsMax> time{};
+    double weight_all = 0;
     for (std::size_t i = begin; i < begin + experts; ++i) {
       const ExpertOwners& owners = all[i];
+      weight_all += weights[i];
       const std::size_t count = owners.size();
+      if (count == 1) {
+        time[owners.slots[0]] += weights[i] * slowness[owners.slots[0]];
+        continue;
+      }
       const int shares = std::accumulate(owners.shares.begin(), owners.shares.end(), 0);
       for (std::size_t o = 0; o < count; ++o) {
         const std::uint8_t slot = owners.slots[o];
@@ -56,10 +66,7 @@ Balance BalanceOf(const Placement& placement, const PlacementAsk& ask) {
       }
     }
     balance.slowest += *std::ranges::max_element(time);
-    balance.even += std::accumulate(weights.begin() + static_cast<std::ptrdiff_t>(begin),
-                                    weights.begin() + static_cast<std::ptrdiff_t>(begin + experts),
-                                    0.0) /
-                    speed_all;
+    balance.even += weight_all / speed_all;
   }
   return balance;
 }
@@ -67,10 +74,11 @@ Balance BalanceOf(const Placement& placement, const PlacementAsk& ask) {
 LoadsDue LoadsBetween(const Placement& before, const Placement& after) {
   const bool same = before.moe_layers() == after.moe_layers() && before.experts() == after.experts();
   std::array<int, kSlotsMax> due{};
-  for (std::size_t i = 0; i < after.all().size(); ++i) {
-    for (const std::uint8_t slot : after.all()[i].slots) {
+  const std::span<const ExpertOwners> had = before.all(), has = after.all();
+  for (std::size_t i = 0; i < has.size(); ++i) {
+    for (const std::uint8_t slot : has[i].slots) {
       if (slot == kNoOwner) break;
-      if (!same || !before.all()[i].Has(slot)) ++due[slot];
+      if (!same || !had[i].Has(slot)) ++due[slot];
     }
   }
   return {.all = std::accumulate(due.begin(), due.end(), 0), .most = *std::ranges::max_element(due)};

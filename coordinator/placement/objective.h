@@ -43,6 +43,9 @@ struct Balance {
 };
 // Of a placement whose owners are all among ask.workers. Every home makes as many rows as another.
 Balance BalanceOf(const Placement& placement, const PlacementAsk& ask);
+// The same, with the weights of ask.
+Balance BalanceOf(const Placement& placement, const PlacementAsk& ask,
+                  std::span<const float> weights);
 
 // What `after` makes workers load that they do not own by `before`: pairs by slot.
 struct LoadsDue {

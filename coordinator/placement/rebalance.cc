@@ -199,9 +199,9 @@ void DropCold(PlacementDraft& draft, int layer, double mean) {
 std::vector<int> LayersByExcess(PlacementDraft& draft, std::vector<double>& means) {
   std::vector<std::pair<double, int>> order;
   for (int layer = 0; layer < draft.ask().moe_layers; ++layer) {
-    const LayerTimes times(draft, layer, 1, LayerTimes::Ranks::kLeastAndMost);
+    const LayerTimes times(draft, layer, 1, LayerTimes::Ranks::kNone);
     means.push_back(times.mean());
-    order.emplace_back(times.mean() - times.time(*times.Most()), layer);
+    order.emplace_back(times.mean() - times.slowest(), layer);
   }
   std::ranges::sort(order);
   std::vector<int> layers;
@@ -218,8 +218,8 @@ Placement Restored(const PlacementAsk& ask) {
 }  // namespace
 
 Rebalanced Rebalance(const PlacementAsk& ask, const RebalanceLimits& limits) {
-  Rebalanced result{.before = BalanceOf(*ask.before, ask)};
   PlacementDraft draft(ask);
+  Rebalanced result{.before = BalanceOf(*ask.before, ask, draft.weights())};
   for (int copies = 1; copies <= CopiesWanted(ask); ++copies) AddMissingCopies(draft, copies);
   LoadsLeft left = LoadsAllowed(draft, limits);
   std::vector<double> means;
@@ -229,7 +229,7 @@ Rebalanced Rebalance(const PlacementAsk& ask, const RebalanceLimits& limits) {
   }
   for (const int layer : layers) LayerWork(draft, layer, left).Improve();
   result.placement = draft.Finish();
-  result.after = BalanceOf(result.placement, ask);
+  result.after = BalanceOf(result.placement, ask, draft.weights());
   if (result.after.slowest > result.before.slowest) {
     result.placement = Restored(ask);
     result.after = BalanceOf(result.placement, ask);
