@@ -11,7 +11,7 @@ namespace {
 constexpr Micros kWedge = 5'000'000;
 constexpr Micros kLink = 1'000'000;
 constexpr Micros kEver = 1'000'000'000;  // its thread looks for frames all the time
-const Epoch kNow{3};
+constexpr Epoch kNow{1, 3};
 
 // A member in exchange `exchange` (0: in none), waiting for some peers, with a step to run.
 Pulse PulseOf(int slot, std::uint64_t exchange, std::vector<int> waits_for = {}) {
