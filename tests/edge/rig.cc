@@ -17,7 +17,7 @@ constexpr auto kLong = std::chrono::seconds(60);
 
 }  // namespace
 
-std::string TalesDir() { return std::string(CONCLAVE_SOURCE_DIR) + "/models/tales-128e"; }
+std::string TalesDir() { return CONCLAVE_SOURCE_DIR "/models/tales-128e"; }
 
 LogFn LogBook::AsFunction() {
   return [this](LogLevel, std::string_view line) {
