@@ -1,6 +1,6 @@
 # `conclave`: what is pure, the commands, and the program.
 conclave_library(cli_request
-  HEADERS cli
+  HEADERS edge
   SOURCES
     bench_plan.cc chat_session.cc generate_output.cc generate_request.cc load.cc request_flags.cc
     resuming_stream.cc status_text.cc flight_text.cc
@@ -8,11 +8,11 @@ conclave_library(cli_request
         absl::status absl::statusor absl::strings absl::str_format absl::time)
 # What talks to a cluster.
 conclave_library(cli_client
-  HEADERS cli
+  HEADERS edge
   SOURCES admin_client.cc client.cc
   LINKS conclave_cli_request conclave_base_edge conclave_proto conclave_coordinator_edge)
 conclave_library(cli_commands
-  HEADERS cli
+  HEADERS edge
   SOURCES
     ask.cc bench_cluster.cc bench_coordinator.cc bench_coordinator_load.cc bench_engine.cc
     bench_exchange.cc bench_serve.cc bench_streams.cc bench_workers.cc chat.cc
@@ -23,7 +23,7 @@ conclave_library(cli_commands
     conclave_cli_worker conclave_cli_request
     conclave_coordinator_edge conclave_worker_edge conclave_model_edge conclave_text
     conclave_machine conclave_exchange_bench conclave_sim_worker conclave_text_toy)
-conclave_program(conclave HEADERS cli SOURCES main.cc LINKS conclave_cli_commands)
+conclave_program(conclave HEADERS edge SOURCES main.cc LINKS conclave_cli_commands)
 
 # What `make demo` runs, and all that it builds.
 add_custom_target(demo DEPENDS conclave conclave-coordinator conclave-worker)

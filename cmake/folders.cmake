@@ -5,7 +5,7 @@ macro(conclave_headers_default set)
   endif()
 endmacro()
 
-# conclave_library(NAME SOURCES a.cc ... LINKS targets... [HEADERS core|edge|cli|none])
+# conclave_library(NAME SOURCES a.cc ... LINKS targets... [HEADERS core|edge|none])
 #   A folder's static library, `conclave_NAME`. LINKS is the layer table in executable form: tidy
 #   compares it with what the files include. HEADERS names the precompiled headers (precompiled.cmake; default core).
 function(conclave_library name)
@@ -24,7 +24,7 @@ function(conclave_library name)
   endif()
 endfunction()
 
-# conclave_program(NAME SOURCES ... LINKS ... [HEADERS core|edge|cli|none]): an executable in build/bin/.
+# conclave_program(NAME SOURCES ... LINKS ... [HEADERS core|edge|none]): an executable in build/bin/.
 function(conclave_program name)
   cmake_parse_arguments(ARG "" "HEADERS" "SOURCES;LINKS" ${ARGN})
   conclave_headers_default(core)

@@ -2,10 +2,10 @@
 #
 #   core   the standard library and absl's status and strings: every library, also the pure cores
 #   edge   core, threads, clocks, files and gRPC: what faces the world
-#   cli    edge, the parser of flags and JSON: the programs
 #   test   core and GoogleTest
 #
-# Only headers of other projects, and those that nearly every user of a set includes itself: a source still includes
+# Not the parser of flags (CLI11) nor of JSON (nlohmann): what they instantiate is paid by every file that sees them,
+# precompiled or not, 3 and 1 seconds. Only headers of other projects, and those that nearly every user of a set includes itself: a source still includes
 # what it uses, and CMAKE_DISABLE_PRECOMPILE_HEADERS=ON builds everything without them (a test of the includes). A file
 # with instruction-set flags of its own takes none (SKIP_PRECOMPILE_HEADERS, kernels/CMakeLists.txt).
 set(core_headers
@@ -15,7 +15,6 @@ set(core_headers
     <absl/strings/str_format.h> <absl/strings/str_join.h>)
 set(edge_headers
     <atomic> <chrono> <condition_variable> <filesystem> <fstream> <mutex> <sstream> <thread> <grpcpp/grpcpp.h>)
-set(cli_headers <CLI/App.hpp> <nlohmann/json.hpp>)
 set(test_headers <gmock/gmock.h> <gtest/gtest.h>)
 
 # All or none: the flag defines a macro, and a precompiled header is refused where a macro differs.
@@ -36,11 +35,9 @@ endfunction()
 
 conclave_precompiled(core HEADERS ${core_headers} LINKS absl::flat_hash_map absl::statusor absl::str_format)
 conclave_precompiled(edge HEADERS ${core_headers} ${edge_headers} LINKS gRPC::grpc++)
-conclave_precompiled(cli HEADERS ${core_headers} ${edge_headers} ${cli_headers}
-                     LINKS gRPC::grpc++ CLI11::CLI11 nlohmann_json::nlohmann_json)
 conclave_precompiled(test HEADERS ${core_headers} ${test_headers} LINKS absl::statusor GTest::gtest GTest::gmock)
 
-# conclave_use_precompiled(TARGET core|edge|cli|test|none)
+# conclave_use_precompiled(TARGET core|edge|test|none)
 function(conclave_use_precompiled target set)
   if(NOT set STREQUAL none)
     target_precompile_headers(${target} REUSE_FROM conclave_precompiled_${set})
