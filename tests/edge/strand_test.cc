@@ -90,8 +90,8 @@ class Witness final : public EffectCarrier {
  public:
   void Begin(const CoordinatorEvent&, Micros) override {}
   void Carry(CoordinatorEffect& effect, Micros) override {
-    if (strand == nullptr || !std::holds_alternative<TellClient>(effect)) return;
-    EXPECT_EQ(EndingsOf(*strand->snapshot()), ++endings);
+    if (strand.load() == nullptr || !std::holds_alternative<TellClient>(effect)) return;
+    EXPECT_EQ(EndingsOf(*strand.load()->snapshot()), ++endings);
   }
   void Settle(const CoordinatorEvent&, Micros) override {}
   void Observe(const ClusterSnapshot& snapshot) override { EXPECT_EQ(EndingsOf(snapshot), endings); }
