@@ -5,9 +5,10 @@
 #   test   core and GoogleTest
 #
 # Not the parser of flags (CLI11) nor of JSON (nlohmann): what they instantiate is paid by every file that sees them,
-# precompiled or not, 3 and 1 seconds. Only headers of other projects, and those that nearly every user of a set includes itself: a source still includes
-# what it uses, and CMAKE_DISABLE_PRECOMPILE_HEADERS=ON builds everything without them (a test of the includes). A file
-# with instruction-set flags of its own takes none (SKIP_PRECOMPILE_HEADERS, kernels/CMakeLists.txt).
+# precompiled or not: 3 seconds and 1. Only headers of other projects, and those that nearly every user of a set
+# includes itself: a source still includes what it uses, and CMAKE_DISABLE_PRECOMPILE_HEADERS=ON builds everything
+# without them (a test of the includes). A file with instruction-set flags of its own takes none
+# (SKIP_PRECOMPILE_HEADERS, kernels/CMakeLists.txt).
 set(core_headers
     <algorithm> <array> <bit> <cmath> <cstdint> <cstring> <deque> <functional> <limits> <map> <memory> <optional> <set>
     <span> <string> <string_view> <tuple> <utility> <variant> <vector>
