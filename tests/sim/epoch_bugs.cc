@@ -236,7 +236,7 @@ std::vector<PlantedBug> EpochBugs() {
   bugs.push_back(Plant<ResumedElsewhere<1>>("a resumed stream skips a token", "resume", 10));
   bugs.push_back(Plant<ResumeLost>("a resumed request is lost", "resume", 10));
   bugs.push_back(Plant<ExpertMissing>("a member is ready without an expert", "wide", 5));
-  bugs.push_back(Plant<WrongClock>("silence is judged by another clock", "mixed", 5));
+  bugs.push_back(Plant<WrongClock>("silence is judged by another clock", "elastic", 20));
   bugs.push_back(Plant<SentAwayUnasked>("a worker is sent away unasked", "wide", 10));
   bugs.push_back(Plant<CommitLost>("one member never hears of the commit", "mixed", 5));
   bugs.push_back(Plant<PlanOfOldEpoch>("a plan of the old epoch is sent", "crash", 10));
