@@ -116,7 +116,10 @@ void World::Carry(CoordinatorEffect& effect) {
   } else if (const auto* drop = std::get_if<DropLink>(&effect)) {
     DropNode(drop->link, drop->reason);
   } else if (const auto* admin = std::get_if<TellAdmin>(&effect)) {
-    if (admin_tickets_.erase(admin->ticket) == 0) complaints_.Add("[endings] an operator is told twice");
+    if (admin_tickets_.erase(admin->ticket) == 0) {
+      complaints_.Add("[endings] an operator is told twice");
+    }
+    if (admin->status.ok() && rebalance_tickets_.contains(admin->ticket)) ++report_.rebalances;
     history_.Trace(schedule_.now(),
                    absl::StrCat("to the operator: ", admin->text, " ", admin->status.ToString()));
   } else if (const auto* line = std::get_if<LogLine>(&effect)) {

@@ -43,6 +43,7 @@ struct Report {
   std::uint64_t tokens = 0;
   std::uint64_t resumes = 0;  // streams that began again where another was cut
   std::uint64_t late_stops = 0;  // stop strings found when the core had gone on beyond them
+  std::uint64_t rebalances = 0;  // that an operator asked for and that were begun
   std::uint64_t preemptions = 0;
   std::uint64_t cached_tokens = 0;
   std::vector<std::uint64_t> endings;  // by End
@@ -207,6 +208,7 @@ class World : private TextSink {
   std::uint64_t endings_ = 0;              // that this coordinator has said
   std::vector<Fault> fault_plans_;
   Report report_;
+  std::set<std::uint64_t> rebalance_tickets_;
   std::set<std::uint64_t> admin_tickets_;  // tickets without an answer
   std::uint64_t next_ticket_ = 1;
   std::uint64_t next_request_ = 1;

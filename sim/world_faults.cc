@@ -192,6 +192,7 @@ void World::AskToRebalance() {
   if (core_ == nullptr) return;
   const std::uint64_t ticket = next_ticket_++;
   admin_tickets_.insert(ticket);
+  rebalance_tickets_.insert(ticket);
   Tell(RebalanceAsked{schedule_.now(), ticket});
 }
 

@@ -25,6 +25,7 @@ TEST(Campaign, SeedsOfEveryScenarioAreWell) {
     all.epochs += report.epochs;
     all.resumes += report.resumes;
     all.late_stops += report.late_stops;
+    all.rebalances += report.rebalances;
     all.preemptions += report.preemptions;
     all.cached_tokens += report.cached_tokens;
     all.endings.resize(report.endings.size());
@@ -39,6 +40,7 @@ TEST(Campaign, SeedsOfEveryScenarioAreWell) {
   EXPECT_GT(all.epochs, 1'500u);
   EXPECT_GT(all.resumes, 100u);
   EXPECT_GT(all.late_stops, 30u);
+  EXPECT_GT(all.rebalances, 20u);
   EXPECT_GT(all.preemptions, 20u);
   EXPECT_GT(all.cached_tokens, 1'000u);
   for (const End end : {End::kStop, End::kLength, End::kCancelled, End::kDeadline, End::kRefused,
