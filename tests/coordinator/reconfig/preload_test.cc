@@ -36,9 +36,9 @@ class PreloadTest : public testing::Test {
 };
 
 TEST_F(PreloadTest, TheOthersLoadItsExpertsFromHalfTheLimitOn) {
-  Silence(350'000);
+  Silence(300'000);
   EXPECT_TRUE(Preloads(1).empty());
-  Silence(50'000);
+  Silence(100'000);
   for (const std::uint64_t link : {1, 2}) {
     ASSERT_EQ(Preloads(link).size(), 1u);
     const Preload& preload = Preloads(link)[0];
@@ -80,7 +80,7 @@ TEST_F(PreloadTest, ItIsDroppedWhenTheSilentOneSpeaksAgain) {
 }
 
 TEST_F(PreloadTest, AnotherOneThatFallsSilentChangesWhatIsNeeded) {
-  Silence(300'000);
+  Silence(250'000);
   for (int i = 0; i < 8; ++i) world_.PassFor({LinkId{1}}, 50'000);
   ASSERT_TRUE(world_.dropped().empty());
   ASSERT_EQ(Preloads(1).size(), 2u);
