@@ -1,3 +1,4 @@
+#include "absl/strings/str_cat.h"
 #include "tests/cli/run.h"
 
 #include <fcntl.h>
@@ -30,7 +31,7 @@ std::vector<char*> Pointers(std::vector<std::string>& words) {
 
 Started Start(const RunAsk& ask) {
   std::vector<std::string> words = ask.arguments;
-  words[0] = std::string(CONCLAVE_BIN_DIR) + "/" + words[0];
+  words[0] = absl::StrCat(CONCLAVE_BIN_DIR, "/", words[0]);
   std::vector<std::string> environment = ask.environment;
   for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
   std::vector<char*> word_pointers = Pointers(words);

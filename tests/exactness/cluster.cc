@@ -53,7 +53,7 @@ std::string HttpGet(int port, const std::string& path) {
 
 }  // namespace
 
-std::string TalesDir() { return std::string(CONCLAVE_SOURCE_DIR) + "/models/tales-128e"; }
+std::string TalesDir() { return absl::StrCat(CONCLAVE_SOURCE_DIR, "/models/tales-128e"); }
 
 LogFn Cluster::Log() {
   return [this](LogLevel, std::string_view line) {

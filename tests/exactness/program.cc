@@ -1,3 +1,4 @@
+#include "absl/strings/str_cat.h"
 #include "tests/exactness/program.h"
 
 #include <fcntl.h>
@@ -23,7 +24,7 @@ constexpr auto kLong = std::chrono::seconds(100);
 }  // namespace
 
 Program::Program(std::vector<std::string> arguments) {
-  arguments[0] = std::string(CONCLAVE_BIN_DIR) + "/" + arguments[0];
+  arguments[0] = absl::StrCat(CONCLAVE_BIN_DIR, "/", arguments[0]);
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);

@@ -4,13 +4,14 @@
 #include <filesystem>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "model/edge/checkpoint.h"
 
 namespace conclave {
 namespace {
 
 std::string Path(const std::string& relative) {
-  return std::string(CONCLAVE_SOURCE_DIR) + "/" + relative;
+  return absl::StrCat(CONCLAVE_SOURCE_DIR, "/", relative);
 }
 
 class OpensTest : public testing::TestWithParam<const char*> {};

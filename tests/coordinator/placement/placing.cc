@@ -1,3 +1,4 @@
+#include "absl/strings/str_cat.h"
 #include "placing.h"
 
 #include <gtest/gtest.h>
@@ -21,8 +22,8 @@ std::vector<float> SkewedLoads(int moe_layers, int experts, std::uint64_t seed) 
 }
 
 std::vector<float> MeasuredLoads(const std::string& collection) {
-  std::ifstream file(std::string(CONCLAVE_SOURCE_DIR) + "/tests/data/expert_loads/gpt-oss-20b-" +
-                     collection + ".txt");
+  std::ifstream file(absl::StrCat(CONCLAVE_SOURCE_DIR, "/tests/data/expert_loads/gpt-oss-20b-",
+                                  collection, ".txt"));
   std::vector<float> loads;
   for (float rows = 0; file >> rows;) loads.push_back(rows);
   EXPECT_EQ(loads.size(), std::size_t{kMeasuredLayers * kMeasuredExperts}) << collection;
