@@ -1,4 +1,3 @@
-#include "absl/strings/str_cat.h"
 #include "tests/cli/run.h"
 
 #include <fcntl.h>
@@ -12,6 +11,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/check.h"
 
 namespace conclave {

@@ -1,4 +1,3 @@
-#include "absl/strings/str_cat.h"
 #include "tests/exactness/program.h"
 
 #include <fcntl.h>
@@ -14,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/check.h"
 
 namespace conclave {

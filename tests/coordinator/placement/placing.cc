@@ -1,4 +1,3 @@
-#include "absl/strings/str_cat.h"
 #include "placing.h"
 
 #include <gtest/gtest.h>
@@ -8,6 +7,7 @@
 #include <cmath>
 #include <fstream>
 
+#include "absl/strings/str_cat.h"
 #include "base/philox.h"
 
 namespace conclave {
