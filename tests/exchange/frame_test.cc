@@ -53,7 +53,7 @@ TEST(Frame, GoldenBytes) {
             "02000000"            // slots
             "02000000"            // experts
             "4001000000000000"    // frame bytes
-            "e45ba9f2e9bec64d");  // checksum
+            "0c1348604b345a87");  // checksum
   EXPECT_EQ(hex.substr(128, 16), "0100000001000000") << "counts";
   EXPECT_EQ(hex.substr(144, 112), zeros.substr(0, 112)) << "gap after the counts";
   EXPECT_EQ(hex.substr(256, 16), "0000020101000200") << "slots";
