@@ -32,6 +32,9 @@ constexpr Setting kSettings[] = {
     // minutes with the kernel's six. (CONN_NB, which would not wait, makes UCX 1.13 end the process
     // when a worker is destroyed while it still connects.)
     {"SYN_CNT", "1"},
+    // Right after it: UCX 1.13 writes that number with eight bytes into a field of four, and so sets
+    // the next field, this one, to zero; without buffers no worker can be made. This is its default.
+    {"TX_MAX_BUFS", "-1"},
     // A frame that fits two segments is sent at once: over TCP a rendezvous costs a round trip.
     {"RNDV_THRESH", "128k"},
     // The receiver fetches. If the sender put, one that was stopped and woke up in an old epoch
