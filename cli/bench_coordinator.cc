@@ -71,6 +71,7 @@ struct Measurement {
 
 struct Measurements {
   Measurement serving, full, done;
+  std::vector<EventTimes::Summary> events;  // until workers and clients have all come and gone
   double get_load_us = 0;  // of the thread that asks
   double status_us = 0;    // the same for everything that GetCluster and /metrics need
 };
@@ -178,6 +179,7 @@ absl::StatusOr<LoadReport> Attend(const CoordinatorServer& server, LineSocket& l
         into.done = Measure(server);
         MeasureQuestions(server, into);
       }
+      if (mark == kMarkChanged) into.events = server.event_times().Summaries();
       load.Send("taken");
     } else if (line.starts_with("report ")) {
       const nlohmann::json object = nlohmann::json::parse(line.substr(7));
@@ -194,8 +196,7 @@ absl::StatusOr<LoadReport> Attend(const CoordinatorServer& server, LineSocket& l
 }
 
 nlohmann::ordered_json ResultJson(const BenchFlags& flags, const Measurements& measured,
-                                  const LoadReport& report,
-                                  const std::vector<EventTimes::Summary>& events) {
+                                  const LoadReport& report) {
   const CoordinatorBench& bench = flags.bench;
   // From the first request to the last token: translation, prompts and writes included.
   const double cpu_s = measured.done.cpu_s - measured.serving.cpu_s;
@@ -220,7 +221,7 @@ nlohmann::ordered_json ResultJson(const BenchFlags& flags, const Measurements& m
       {"text", flags.model.empty() ? "toy" : flags.model},
       {"failures", report.failures},
       {"first_failure", report.first_failure}};
-  for (const EventTimes::Summary& event : events) {
+  for (const EventTimes::Summary& event : measured.events) {
     object["events"].push_back({{"name", event.name},
                                 {"count", event.count},
                                 {"us_p50", event.us_p50},
@@ -287,8 +288,7 @@ int RunParent(const char* program, const BenchFlags& flags, OpenedModel model, L
   Measurements measured;
   const auto report = Attend(**server, load, measured);
   if (!report.ok()) return Fail(program, report.status());
-  const nlohmann::ordered_json result =
-      ResultJson(flags, measured, *report, (*server)->event_times().Summaries());
+  const nlohmann::ordered_json result = ResultJson(flags, measured, *report);
   if (flags.json) {
     std::cout << result.dump() << std::endl;
   } else {

@@ -57,6 +57,7 @@ class LineSocket {
 inline constexpr const char* kMarkServing = "serving";  // all workers there, no stream yet
 inline constexpr const char* kMarkFull = "full";        // the first stream has its last token
 inline constexpr const char* kMarkDone = "done";        // and all have
+inline constexpr const char* kMarkChanged = "changed";  // members have come and gone, streams, too
 
 // The load's process: reads "PORT ADMIN_PORT", then sends "news TEXT", "mark NAME" (and reads a line
 // in answer) and at last "report JSON". Returns its exit code.

@@ -25,7 +25,7 @@ namespace {
 constexpr Micros kPatience = 120'000'000;  // for anything that should happen
 constexpr Micros kBeatEvery = 100'000;
 constexpr int kDrains = 3;
-constexpr int kLoadQuestions = 2000, kClusterQuestions = 20;
+constexpr int kLoadQuestions = 500, kClusterQuestions = 10;
 
 class LoadProcess {
  public:
@@ -53,6 +53,7 @@ class LoadProcess {
     watch_.Stop();
     watch_.FillIn(report_);
     if (ok()) ChangeMembers();
+    Mark(kMarkChanged);
     LookForComplaints();
   }
   const LoadReport& report() const { return report_; }
@@ -125,6 +126,15 @@ class LoadProcess {
     watch_.PromptsCome(std::int64_t{bench_.streams} * bench_.prompt);
     News("prompts");
     streams.Start(/*wave=*/0, bench_.generate);
+    const auto client = v1::InferenceService::NewStub(ChannelTo(address_));
+    Await("all prompts to be accepted", [&] {
+      grpc::ClientContext context;
+      v1::GetLoadResponse load;
+      return client->GetLoad(&context, {}, &load).ok() &&
+             load.requests_running() + load.requests_waiting() == bench_.streams;
+    });
+    watch_.PromptsAreThere();
+    for (const auto& worker : workers_) worker->Go();
     if (!streams.AwaitAnEnd(kPatience)) return Fail("no stream ended");
     Mark(kMarkFull);
     if (!streams.AwaitAllEnds(kPatience)) Fail("not every stream ended");

@@ -48,6 +48,13 @@ std::shared_ptr<grpc::Channel> OwnChannelTo(const std::string& address) {
 void PlanWatch::PromptsCome(std::int64_t tokens) {
   std::lock_guard lock(mutex_);
   prompts_left_ += tokens;
+  held_ = true;
+}
+
+void PlanWatch::PromptsAreThere() {
+  std::lock_guard lock(mutex_);
+  counted_from_ = StepId{newest_.value + 1};
+  held_ = false;
 }
 
 void PlanWatch::Stop() {
@@ -58,7 +65,9 @@ void PlanWatch::Stop() {
 void PlanWatch::Note(const StepAsk& ask) {
   std::lock_guard lock(mutex_);
   if (stopped_) return;
+  newest_ = std::max(newest_, ask.step);
   Step& step = open_[ask.step];
+  step.step = ask.step;
   const std::int64_t rows = ask.part.rows();
   step.least = step.parts == 0 ? rows : std::min(step.least, rows);
   step.rows += rows;
@@ -75,7 +84,7 @@ void PlanWatch::Count(const Step& step) {
   ++steps_;
   rows_ += step.rows;
   const std::int64_t room = std::int64_t{bench_.workers} * bench_.rows;
-  if (prompts_left_ >= room) {
+  if (prompts_left_ >= room && !held_ && step.step >= counted_from_) {
     ++steps_filled_;
     least_ = std::min(least_, static_cast<double>(step.least) / bench_.rows);
     mean_sum_ += static_cast<double>(step.rows) / static_cast<double>(room);
@@ -133,7 +142,13 @@ void BenchWorker::Hear(const ToWorker& message) {
   if (std::holds_alternative<Prepare>(message)) committed_ = 0;
   if (const auto* commit = std::get_if<Commit>(&message)) committed_ = commit->epoch.number;
   worker_.Hear(message);
-  while (worker_.HasStep()) {
+  RunSteps();
+  if (complaint_.empty() && !worker_.complaints().empty()) complaint_ = worker_.complaints()[0];
+  if (worker_.dismissed()) context_.TryCancel();  // as a process that ends
+}
+
+void BenchWorker::RunSteps() {
+  while (worker_.HasStep() && !watch_.held()) {
     const ModelFacts& facts = worker_.hello().model;
     const auto pairs = static_cast<std::size_t>(facts.moe_layers * facts.experts);
     const bool tells = worker_.steps_run() % kStepsPerExpertRows == kStepsPerExpertRows - 1;
@@ -144,8 +159,11 @@ void BenchWorker::Hear(const ToWorker& message) {
     Say(worker_.said().front());
     worker_.said().pop_front();
   }
-  if (complaint_.empty() && !worker_.complaints().empty()) complaint_ = worker_.complaints()[0];
-  if (worker_.dismissed()) context_.TryCancel();  // as a process that ends
+}
+
+void BenchWorker::Go() {
+  std::lock_guard lock(mutex_);
+  if (!over_) RunSteps();
 }
 
 void BenchWorker::Say(const FromWorker& message) {

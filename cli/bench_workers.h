@@ -2,6 +2,7 @@
 // answers every plan at once.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -21,21 +22,29 @@ namespace conclave {
 class PlanWatch {
  public:
   explicit PlanWatch(const CoordinatorBench& bench) : bench_(bench) {}
-  void PromptsCome(std::int64_t tokens);  // so many prompt positions are waiting from now on
+  // `tokens` prompt positions are on their way. Until they have all been accepted no worker answers:
+  // what is counted are the steps that are planned with all of them there.
+  void PromptsCome(std::int64_t tokens);
+  void PromptsAreThere();
+  bool held() const { return held_; }
   void Note(const StepAsk& ask);          // one worker's part
   void Stop();                            // members change: nothing more is counted
   void FillIn(LoadReport& report) const;
 
  private:
   struct Step {
+    StepId step;
     int parts = 0;
     std::int64_t least = 0, rows = 0, prompt_rows = 0;
   };
   void Count(const Step& step);
 
   const CoordinatorBench& bench_;
+  std::atomic<bool> held_{false};
   mutable std::mutex mutex_;
   bool stopped_ = false;
+  StepId newest_;        // that was planned
+  StepId counted_from_;  // the first step after the prompts were there
   std::int64_t prompts_left_ = 0;
   std::map<StepId, Step> open_;
   std::uint64_t steps_ = 0, steps_filled_ = 0;
@@ -51,6 +60,7 @@ class BenchWorker {
   ~BenchWorker();  // ends the stream, as a process that is killed does
 
   void Beat();               // one heartbeat
+  void Go();                 // runs what waited while the watch held it
   int slot();                // -1: not welcomed yet
   std::uint64_t epoch();     // that it serves; 0: none, or one is being prepared
   bool over();               // its stream has ended
@@ -61,6 +71,7 @@ class BenchWorker {
       grpc::ClientReaderWriter<cluster::v1::AttendRequest, cluster::v1::AttendResponse>;
   void Listen();
   void Hear(const ToWorker& message);
+  void RunSteps();
   void Say(const FromWorker& message);
 
   PlanWatch& watch_;
